@@ -1,0 +1,111 @@
+"""What a sequential recommender has to offer, and the parts that ours share."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from finestrec.data.sequences import SequenceBatch
+from finestrec.options import Options
+
+
+class ModelOptions(Options):
+    """Sizes shared by all models."""
+
+    hidden: int = Field(default=128, ge=1)
+    """Width of the item table and of the hidden states."""
+    blocks: int = Field(default=2, ge=1)
+    """Layers of the network."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of activations set to 0 in training."""
+
+
+class NextItemModel(nn.Module, ABC):
+    """A model of the next item: hidden states of a sequence, and scores of items given a hidden state.
+
+    Two functions are the whole contract. `hidden` at a position may depend on that position and the ones before
+    it in the row. `scores` is apart because everything that needs few items (rank-preserving losses, sampled
+    losses, catalogues of millions) asks for those columns alone.
+
+    Attributes:
+        name: What `--model` calls it.
+        summary: One line for `finestrec models`.
+        options_type: Its options; unknown keys are refused.
+        training: Training options that the model's authors use, over the general defaults.
+        n_items: N; score columns are item indices 0..N-1.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    options_type: ClassVar[type[ModelOptions]] = ModelOptions
+    training_defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, n_items: int, options: ModelOptions) -> None:
+        super().__init__()
+        self.n_items = n_items
+        self.options = options
+
+    @abstractmethod
+    def hidden(self, batch: SequenceBatch) -> Tensor:
+        """Hidden states, shape (B, L, D); what stands at padded positions is never read."""
+
+    @abstractmethod
+    def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
+        """Scores of items; higher is better.
+
+        Args:
+            hidden: Shape (..., D).
+            items: Item indices: None for all, (M,) for the same ones at every position, (..., M) for some at each.
+
+        Returns:
+            Shape (..., N) or (..., M).
+        """
+
+
+class ItemTable(nn.Module):
+    """One row an item, used to read items and, with a bias, to score them.
+
+    Padding is looked up as item 0: what a model makes of it stands to the right of everything that is read, so
+    it has neither effect nor gradient.
+    """
+
+    def __init__(self, n_items: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, hidden))
+        self.bias = nn.Parameter(torch.zeros(n_items))
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Rows of items, shape (..., D) from (...)."""
+        return F.embedding(items.clamp(min=0), self.weight)
+
+    def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
+        """See `NextItemModel.scores`."""
+        if items is None:
+            return F.linear(hidden, self.weight, self.bias)
+        if items.dim() == 1:
+            return F.linear(hidden, self.weight[items], self.bias[items])
+        return torch.einsum("...d,...md->...m", hidden, self.weight[items]) + self.bias[items]
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask costs a quarter of a random number an element.
+
+    On a CPU `torch.nn.Dropout` draws one number an element on one thread, which takes as long as the matrix
+    products of a small model. Here every 64-bit draw decides four elements by 16 bits each, so the probability
+    is a multiple of 1/65536, and the scale is exact for it. Draws come from torch's global generator.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.dropped = round(probability * 65536)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero elements of `x` and scale the rest, in training; `x` itself otherwise."""
+        if not self.training or self.dropped == 0:
+            return x
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= self.dropped - 32768
+        return x * kept.to(x.dtype).mul_(65536 / (65536 - self.dropped))

@@ -188,9 +188,9 @@ class Instances:
         first[np.unique(self.users, return_index=True)[1]] = True
         return first
 
-    def subset(self, mask: NDArray[np.bool_]) -> "Instances":
-        """The instances where `mask` is true."""
-        return Instances(self.log, self.start[mask], self.end[mask], self.targets[mask], self.ids[mask])
+    def subset(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> "Instances":
+        """Some of the instances, by a mask, by numbers or by a slice."""
+        return Instances(self.log, self.start[which], self.end[which], self.targets[which], self.ids[which])
 
     def batches(self, max_positions: int, *, shared: bool) -> Iterator[tuple[NDArray[np.int64], SequenceBatch]]:
         """Padded batches of sequences of similar length.

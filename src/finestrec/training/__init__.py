@@ -1,0 +1,1 @@
+"""How a model learns: objectives, the loop, and what comes out of it."""

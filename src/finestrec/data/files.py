@@ -1,0 +1,29 @@
+"""Files that are whole or absent: written aside, synced, renamed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` for the caller to write; synced and renamed to `path` on success."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_aside(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    with aside(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)

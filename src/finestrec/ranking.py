@@ -1,0 +1,123 @@
+"""Scores to ranked lists: the tie-break lives here alone.
+
+Lists are in order of (score descending, item index ascending), over all items, those already seen included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from finestrec.data.sequences import Instances
+from finestrec.errors import TrainingError
+from finestrec.models import NextItemModel
+
+_POSITIONS_PER_BATCH = 1 << 14
+_SCORES_PER_CHUNK = 1 << 23
+
+
+@dataclass(frozen=True, eq=False)
+class TopLists:
+    """The best items of each instance.
+
+    Attributes:
+        items: Item indices, best first, int32, shape (n, k); -1 ends a shorter row.
+        target_ranks: Rank of the target among all items, from 1, int64, shape (n,); 0 where it is unknown.
+        scores: Scores of `items`, float32, shape (n, k).
+    """
+
+    items: NDArray[np.int32]
+    target_ranks: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest scores of each row and their columns, equal scores by ascending column.
+
+    `torch.topk` leaves the order of ties open, which would look like instability. Rows that have a tie within
+    or at the border of their top k are sorted again, stably.
+
+    Args:
+        scores: Shape (rows, N).
+        k: 1 to N.
+
+    Raises:
+        TrainingError: If a score is NaN.
+    """
+    values, columns = scores.topk(min(k + 1, scores.shape[1]))
+    # topk puts NaN first
+    if bool(values[:, 0].isnan().any()):
+        raise TrainingError("the model's scores are NaN; its weights are damaged: train it again, with a lower learning rate")
+    tied = torch.nonzero((values[:, 1:] == values[:, :-1]).any(1)).squeeze(1)
+    values, columns = values[:, :k], columns[:, :k]
+    if len(tied):
+        sorted_values, sorted_columns = scores[tied].sort(dim=1, descending=True, stable=True)
+        values[tied], columns[tied] = sorted_values[:, :k], sorted_columns[:, :k]
+    return values, columns
+
+
+def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
+    """1 + higher scores + equal scores of a smaller index, shape (rows,); 0 where the target is -1."""
+    known = targets >= 0
+    own = scores.gather(1, targets.clamp(min=0)[:, None])
+    before = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]
+    ranks = 1 + (scores > own).sum(1) + ((scores == own) & before).sum(1)
+    return torch.where(known, ranks, 0)
+
+
+def score_chunks(
+    model: NextItemModel, instances: Instances, device: torch.device | None = None
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+    """Scores of all items, a bounded number of instances at a time, in evaluation mode.
+
+    The chunks depend on the instances only, so two models are asked in the same order.
+
+    Yields:
+        Numbers of the instances (rows,), scores (rows, N), targets (rows,).
+    """
+    device = device or next(model.parameters()).device
+    rows_per_chunk = max(1, _SCORES_PER_CHUNK // model.n_items)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for members, on_host in instances.batches(_POSITIONS_PER_BATCH, shared=True):
+                batch = on_host.to(device)
+                hidden = batch.at_positions(model.hidden(batch))
+                for begin in range(0, len(members), rows_per_chunk):
+                    chunk = slice(begin, begin + rows_per_chunk)
+                    yield members[chunk], model.scores(hidden[chunk]), batch.targets[chunk]
+    finally:
+        model.train(was_training)
+
+
+def rank(model: NextItemModel, instances: Instances, k: int) -> TopLists:
+    """Rank all items for each instance.
+
+    Args:
+        model: Put into evaluation mode for the call.
+        instances: What to rank for; any targets they name are ranked too.
+        k: Length of the lists, capped at the number of items.
+
+    Returns:
+        Lists in the order of the instances.
+
+    Raises:
+        TrainingError: If a score is NaN.
+    """
+    k = min(k, model.n_items)
+    items = np.empty((len(instances), k), dtype=np.int32)
+    values = np.empty((len(instances), k), dtype=np.float32)
+    ranks = np.zeros(len(instances), dtype=np.int64)
+    for members, scores, targets in score_chunks(model, instances):
+        best, columns = top_k(scores, k)
+        items[members] = columns.to(torch.int32).cpu().numpy()
+        values[members] = best.float().cpu().numpy()
+        ranks[members] = target_ranks(scores, targets).cpu().numpy()
+    return TopLists(items=items, target_ranks=ranks, scores=values)

@@ -1,0 +1,134 @@
+"""FINEST: fine-tune a trained model to keep its own rank lists under simulated perturbations.
+
+Oh, Ustun, McAuley, Kumar: FINEST: Stabilizing recommendations by rank-preserving fine-tuning
+(https://arxiv.org/abs/2402.03481). Departs from the authors' code in the points of METHOD, section 5: reference
+lists come from the model in evaluation mode, ids and popularity from the unperturbed training log, and an
+instance without a list takes no part in the rank loss.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import SequenceBatch, Windows, windows
+from finestrec.models import NextItemModel
+from finestrec.options import Options
+from finestrec.perturbation.edits import EditKind, SubstituteRule, edit, substitutes
+from finestrec.perturbation.selectors import random_rows
+from finestrec.randomness import generator
+from finestrec.stabilizers.finest.losses import rank_preserving_loss
+from finestrec.stabilizers.finest.references import ReferenceLists
+from finestrec.training.objectives import softmax_loss
+from finestrec.training.options import TrainingOptions
+
+
+class FinestOptions(Options):
+    """FINEST's parameters, under the names of the paper where it has any."""
+
+    epochs: int = Field(default=50, ge=1)
+    """Epochs of fine-tuning."""
+    lr: float = Field(default=1e-4, gt=0)
+    """Learning rate of fine-tuning; the optimizer starts fresh."""
+    k: int = Field(default=100, ge=1)
+    """K: length of the list to preserve, capped at half the catalogue. As many challengers are kept out."""
+    weight: float = Field(default=1.0, ge=0)
+    """lambda: weight of the rank-preserving loss beside the next-item loss, both as means over instances (or over
+    users: `average`)."""
+    order_margin: float = Field(default=0.1, ge=0)
+    """m1: score by which each preserved item should lead the next."""
+    challenger_margin: float = Field(default=0.1, ge=0)
+    """m2: score by which the k-th preserved item should lead the k-th challenger."""
+    rho: float = Field(default=0.01, ge=0, lt=1)
+    """Share of the training interactions that each epoch's simulation edits; 0 simulates nothing."""
+    kinds: tuple[EditKind, ...] = Field(default=("delete", "replace", "insert"), min_length=1)
+    """Kinds of edit, of which each epoch draws one."""
+    substitute: SubstituteRule = "least_popular"
+    """The item of replaced and inserted interactions."""
+    average: Literal["instance", "user"] = "instance"
+    """What the rank-preserving loss is a mean over: all instances alike, or users, each with the mean over its
+    instances (the authors' code)."""
+
+
+AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
+    "lrurec": {"average": "user", "weight": 3.2, "lr": 1e-4},
+    "lstm": {"average": "user", "weight": 16.0, "lr": 1e-4},
+}
+"""The authors' weights by model: 0.1 or 1.0 on a sum over the users of a batch, as a weight on the mean over users."""
+
+
+class Finest:
+    """The curriculum of fine-tuning: a newly perturbed log every epoch, and both losses."""
+
+    parts = ("next_item", "rank")
+
+    def __init__(
+        self,
+        log: InteractionLog,
+        references: ReferenceLists,
+        options: FinestOptions,
+        training: TrainingOptions,
+        seed: int,
+    ) -> None:
+        self._log = log
+        self._references = references
+        self._options = options
+        self._training = training
+        self._seed = seed
+        self._epoch = -1
+
+    def windows(self, epoch: int) -> Windows:
+        """The windows of the epoch's simulated log."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            log = self._simulated(epoch)
+            self._windows = windows(log, self._training.max_length, self._training.window)
+            n_batches = self._windows.n_batches(self._training.batch_size)
+            self._expected = max(1, self._windows.n_dealt_instances) / n_batches
+            self._expected_preserved = max(1, self._n_preserved()) / n_batches
+        return self._windows
+
+    def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
+        """The next-item loss, and the rank-preserving loss where there is a reference list."""
+        scores = model.scores(batch.at_positions(model.hidden(batch)))
+        rows = self._references.find(batch.ids)
+        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(scores.device)
+        weights = torch.from_numpy(self._weights(rows, batch)).to(scores.device)
+        per_instance = rank_preserving_loss(
+            scores.gather(1, items),
+            order_margin=self._options.order_margin,
+            challenger_margin=self._options.challenger_margin,
+        )
+        return {
+            "next_item": softmax_loss(scores, batch.targets) / self._expected,
+            "rank": self._options.weight * (per_instance * weights).sum(),
+        }
+
+    def _simulated(self, epoch: int) -> InteractionLog:
+        if self._options.rho == 0:
+            return self._log
+        rng = generator(self._seed, "simulation", epoch)
+        kind = self._options.kinds[int(rng.integers(len(self._options.kinds)))]
+        count = max(1, int(self._options.rho * len(self._log)))
+        rows = random_rows(self._log, count, self._seed, epoch, stream="simulation")
+        items = substitutes(self._log, self._options.substitute, count, rng)
+        return edit(self._log, kind, rows, items).log
+
+    def _n_preserved(self) -> int:
+        """Instances (or users) of the epoch with a reference list: what the mean is over."""
+        instances = self._windows.instances()
+        found = self._references.find(instances.ids) >= 0
+        return int(found.sum()) if self._options.average == "instance" else len(np.unique(instances.start[found]))
+
+    def _weights(self, rows: NDArray[np.int64], batch: SequenceBatch) -> NDArray[np.float32]:
+        """Weight of each position of a batch in the mean; 0 where there is no reference list."""
+        found = rows >= 0
+        if self._options.average == "instance":
+            return (found / self._expected_preserved).astype(np.float32)
+        row = batch.positions.cpu().numpy() // batch.items.shape[1]
+        in_row = np.bincount(row[found], minlength=len(batch.items))
+        return (found / (np.maximum(in_row[row], 1) * self._expected_preserved)).astype(np.float32)

@@ -1,0 +1,78 @@
+"""Reference lists: what a trained model ranks highest at every training instance (METHOD, section 3, step 1)."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finestrec.errors import OptionError
+from finestrec.ranking import score_chunks, top_k
+from finestrec.training.trained import TrainedModel
+
+_IN_MEMORY_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceLists:
+    """The 2K best items of each training instance, named by the interaction that the instance predicts.
+
+    Attributes:
+        ids: Interaction ids, ascending, int64, shape (n,).
+        items: Item indices, best first, int32, shape (n, 2K); the first K are to be preserved, the others are
+            their challengers. Memory-mapped when large.
+    """
+
+    ids: NDArray[np.int64]
+    items: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def k(self) -> int:
+        """K."""
+        return self.items.shape[1] // 2
+
+    def find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of each id, or -1 where there is no list: new interactions, and those that slid into a window."""
+        row = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[row] == ids, row, -1)
+
+
+def reference_lists(trained: TrainedModel, k: int = 100, directory: Path | None = None) -> ReferenceLists:
+    """Rank the catalogue at every training instance of a trained model, in evaluation mode.
+
+    Args:
+        trained: The model; its own training log and windows are meant.
+        k: K, capped at half the catalogue.
+        directory: Where lists of over 1 GiB are kept while they are in use; the system's temporary folder by default.
+
+    Returns:
+        Lists in order of (score descending, item index ascending).
+
+    Raises:
+        OptionError: If K is below 1 or the catalogue has fewer than 2 items.
+        TrainingError: If a score is NaN.
+    """
+    n_items = trained.model.n_items
+    if k < 1 or n_items < 2:
+        raise OptionError(f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items")
+    k = min(k, n_items // 2)
+    instances = trained.windows.instances()
+    order = np.argsort(instances.ids)
+    items = _allocate((len(instances), 2 * k), directory)
+    row_of = np.empty(len(order), dtype=np.int64)
+    row_of[order] = np.arange(len(order))
+    for members, scores, _ in score_chunks(trained.model, instances):
+        items[row_of[members]] = top_k(scores, 2 * k)[1].cpu().numpy()
+    return ReferenceLists(ids=instances.ids[order], items=items)
+
+
+def _allocate(shape: tuple[int, int], directory: Path | None) -> NDArray[np.int32]:
+    if shape[0] * shape[1] * 4 <= _IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=np.int32)
+    # The file has no name, so it is gone when the last user of the array is.
+    with tempfile.TemporaryFile(dir=directory) as file:
+        return np.memmap(file, dtype=np.int32, mode="w+", shape=shape)

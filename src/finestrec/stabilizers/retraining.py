@@ -1,0 +1,57 @@
+"""No defence: training from the initial weights, and going on with a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from finestrec.data.log import InteractionLog
+from finestrec.stabilizers.base import Strategy, saver
+from finestrec.training.trained import TrainedModel, fit
+
+
+class Retrain(Strategy):
+    """Cold retraining: E epochs from the weights that the seed gives; an incumbent is not looked at."""
+
+    def fit(
+        self,
+        log: InteractionLog,
+        seed: int,
+        incumbent: TrainedModel | None = None,  # noqa: ARG002
+        *,
+        checkpoint: Path | None = None,
+    ) -> TrainedModel:
+        """See `Strategy.fit`."""
+        return self._fit(log, seed, checkpoint, None, self.recipe.training.epochs)
+
+    def _fit(
+        self, log: InteractionLog, seed: int, checkpoint: Path | None, base: TrainedModel | None, epochs: int
+    ) -> TrainedModel:
+        return fit(
+            log,
+            self.recipe.model,
+            seed,
+            model_options=self.recipe.model_options.model_dump(),
+            training=self.recipe.training.model_copy(update={"epochs": epochs}),
+            device=self.recipe.device,
+            state=self._saved(checkpoint) or (replace(base.state) if base else None),
+            on_epoch=saver(checkpoint),
+            progress=self.progress,
+        )
+
+
+class Continue(Retrain):
+    """The incumbent's own run, F epochs longer: weights, moments and streams go on as if it had never stopped.
+
+    The baseline of authors-protocol: E + F epochs without the rank-preserving loss.
+    """
+
+    def fit(
+        self,
+        log: InteractionLog,
+        seed: int,
+        incumbent: TrainedModel | None = None,
+        *,
+        checkpoint: Path | None = None,
+    ) -> TrainedModel:
+        """See `Strategy.fit`."""
+        base = self._incumbent(incumbent)
+        return self._fit(log, seed, checkpoint, base, base.options.epochs + self.recipe.finest.epochs)

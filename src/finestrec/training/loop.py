@@ -1,0 +1,190 @@
+"""The training loop, on Lightning Fabric.
+
+The loop is ours because a resumed run must be bit-identical to an uninterrupted one: an interruption must not
+look like instability. Devices, precision and distribution are Fabric's.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from finestrec.data.sequences import Instances, SequenceBatch
+from finestrec.errors import TrainingError
+from finestrec.measures.accuracy import ndcg
+from finestrec.models import NextItemModel
+from finestrec.randomness import torch_stream
+from finestrec.ranking import rank
+from finestrec.training.objectives import Curriculum
+from finestrec.training.options import DeviceOptions, TrainingOptions
+from finestrec.training.progress import Progress
+from finestrec.training.state import EpochRecord, TrainingState, copied_weights, optimizer_moments, restore_moments
+
+OnEpoch = Callable[[TrainingState], None]
+
+
+class _Step(nn.Module):
+    """One forward pass as a module, so that Fabric wraps models of any interface."""
+
+    def __init__(self, model: NextItemModel, curriculum: Curriculum) -> None:
+        super().__init__()
+        self.model = model
+        self._curriculum = curriculum
+
+    def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        if len(batch.targets) == 0:  # a device without a row of a small batch: no loss, and a gradient of zeros
+            nothing = torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
+            return dict.fromkeys(self._curriculum.parts, nothing)
+        return self._curriculum.losses(self.model, batch)
+
+
+def train(
+    model: NextItemModel,
+    curriculum: Curriculum,
+    options: TrainingOptions,
+    seed: int,
+    *,
+    device: DeviceOptions | None = None,
+    state: TrainingState | None = None,
+    validation: Instances | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: Progress | None = None,
+) -> TrainingState:
+    """Train a model in place.
+
+    Args:
+        model: Ends with the trained weights, on the host, in evaluation mode.
+        curriculum: The data and the loss.
+        options: The optimisation; `options.epochs` counts the epochs that `state` has done.
+        seed: Names the streams of order and dropout.
+        device: Where to run; with several devices, processes are spawned.
+        state: Where to go on; by default at the model's weights, with fresh moments.
+        validation: Instances for early stopping; needed when `options.patience` is set.
+        on_epoch: Called after each epoch with the state, e.g. to save it. With several devices it is called in
+            a spawned process, so it must be picklable.
+        progress: Told of steps and epochs; picklable too.
+
+    Returns:
+        The state after the last epoch.
+
+    Raises:
+        TrainingError: If the loss is NaN or infinite; names epoch, step and learning rate.
+    """
+    device = device or DeviceOptions()
+    state = state or TrainingState.of(model)
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
+    arguments = (model, curriculum, options, seed, device, state, validation, on_epoch, progress)
+    if device.devices == 1:
+        state = _run(Fabric(accelerator=device.device, devices=1, precision=device.precision), *arguments)
+    else:
+        # Spawned, not forked: a fork after torch has started its threads can hang.
+        fabric = Fabric(
+            accelerator=device.device, devices=device.devices, precision=device.precision, strategy="ddp_spawn"
+        )
+        state = fabric.launch(_run, *arguments)
+    model.load_state_dict(state.best_weights if options.patience else state.weights)
+    model.to("cpu").eval()
+    return state
+
+
+def _run(
+    fabric: Any,
+    model: NextItemModel,
+    curriculum: Curriculum,
+    options: TrainingOptions,
+    seed: int,
+    device: DeviceOptions,
+    state: TrainingState,
+    validation: Instances | None,
+    on_epoch: OnEpoch | None,
+    progress: Progress | None,
+) -> TrainingState:
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
+    model.load_state_dict(state.weights)
+    names = [name for name, _ in model.named_parameters()]
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay, fused=True
+    )
+    restore_moments(optimizer, names, state.moments)
+    step_module, optimizer = fabric.setup(_Step(model, curriculum), optimizer)
+    is_main = fabric.global_rank == 0
+    if not is_main:
+        progress = None
+    if progress is not None:
+        windows = curriculum.windows(state.epochs_done)
+        progress.begin(options.epochs, state.epochs_done, windows.n_batches(options.batch_size))
+    try:
+        while state.epochs_done < options.epochs and not _exhausted(state, options):
+            record = _epoch(fabric, step_module, optimizer, curriculum, options, seed, state.epochs_done, progress)
+            if validation is not None and options.patience is not None:
+                score = float(ndcg(rank(model, validation, 10).target_ranks, 10).mean())
+                record = EpochRecord(**{**vars(record), "validation_ndcg": score})
+                if all(score > (earlier.validation_ndcg or 0) for earlier in state.history):
+                    state.best_weights = copied_weights(model)
+            state = TrainingState(
+                weights=copied_weights(model),
+                moments=optimizer_moments(optimizer, names),
+                best_weights=state.best_weights,
+                history=[*state.history, record],
+            )
+            if is_main and on_epoch is not None:
+                on_epoch(state)
+    finally:
+        if progress is not None:
+            progress.end()
+    return state
+
+
+def _exhausted(state: TrainingState, options: TrainingOptions) -> bool:
+    if options.patience is None or not state.history:
+        return False
+    scores = [record.validation_ndcg or 0.0 for record in state.history]
+    return len(scores) - 1 - scores.index(max(scores)) >= options.patience
+
+
+def _epoch(
+    fabric: Any,
+    step_module: Any,
+    optimizer: torch.optim.Optimizer,
+    curriculum: Curriculum,
+    options: TrainingOptions,
+    seed: int,
+    epoch: int,
+    progress: Progress | None,
+) -> EpochRecord:
+    began = time.perf_counter()
+    windows = curriculum.windows(epoch)
+    batches = windows.deal(options.batch_size, seed, epoch)
+    sums: dict[str, float] = {}
+    step_module.train()
+    for step, dealt in enumerate(batches):
+        # Neighbours in a batch have similar lengths, so every device gets a similar share.
+        batch = windows.batch(dealt[fabric.global_rank :: fabric.world_size]).to(fabric.device)
+        with torch_stream(seed, "dropout", epoch, step, fabric.global_rank, device=fabric.device):
+            losses = step_module(batch)
+        loss = torch.stack(list(losses.values())).sum()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} in epoch {epoch + 1}, step {step + 1}, at learning rate {options.lr:g}; lower"
+                " training.lr (or finest.lr), or clip the gradient with training.clip_norm"
+            )
+        optimizer.zero_grad()
+        # Distribution averages gradients over devices, and the loss is a sum over them.
+        fabric.backward(loss * fabric.world_size)
+        if options.clip_norm is not None:
+            fabric.clip_gradients(step_module, optimizer, max_norm=options.clip_norm, error_if_nonfinite=False)
+        optimizer.step()
+        for name, part in losses.items():
+            sums[name] = sums.get(name, 0.0) + part.item()
+        if progress is not None:
+            progress.step(epoch, value)
+    seconds = time.perf_counter() - began
+    means = {name: fabric.all_reduce(torch.tensor(total), reduce_op="sum").item() / len(batches) for name, total in sums.items()}
+    return EpochRecord(epoch, means, seconds, windows.n_instances / seconds)

@@ -1,0 +1,45 @@
+"""How a model is trained, and on what."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from finestrec.data.sequences import WindowMode
+from finestrec.options import Options
+
+
+class TrainingOptions(Options):
+    """Optimisation of the next-item loss. A model's own defaults stand above these (`training_defaults`)."""
+
+    epochs: int = Field(default=50, ge=1)
+    """Passes over the training windows."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Adam's learning rate."""
+    batch_size: int = Field(default=32, ge=1)
+    """Windows a batch on average: batches are filled to equal numbers of positions."""
+    max_length: int = Field(default=50, ge=1)
+    """L, the longest input that the model reads."""
+    window: WindowMode = "last"
+    """last: a user's last L + 1 interactions; all: the whole history in consecutive windows."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates of the two moments."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """L2 penalty on all weights, added to the gradient."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of the whole gradient, or none."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a better validation NDCG@10, and keep the best weights. The last tenth
+    of each user's training interactions is then held out."""
+
+
+class DeviceOptions(Options):
+    """Where the work runs."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
+    """Kind of device; auto takes an accelerator if there is one."""
+    devices: int = Field(default=1, ge=1)
+    """Processes that share each batch, one a device."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Arithmetic of the forward pass."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads a process; by default torch's choice. Results are bit-identical for equal numbers only."""

@@ -1,0 +1,96 @@
+"""A model, what it was trained on, and how: what every later step starts from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances, Windows, windows
+from finestrec.data.splits import validation_split
+from finestrec.models import NextItemModel, build_model, model_type
+from finestrec.ranking import TopLists, rank
+from finestrec.training.loop import OnEpoch, train
+from finestrec.training.objectives import NextItem
+from finestrec.training.options import DeviceOptions, TrainingOptions
+from finestrec.training.progress import Progress
+from finestrec.training.state import TrainingState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained model that can rank, be continued and be fine-tuned.
+
+    Attributes:
+        model: In evaluation mode, on the host.
+        log: The training interactions.
+        seed: The seed of its training.
+        options: How it was trained.
+        state: Weights, moments and the record of the epochs.
+    """
+
+    model: NextItemModel
+    log: InteractionLog
+    seed: int
+    options: TrainingOptions
+    state: TrainingState
+
+    @property
+    def windows(self) -> Windows:
+        """The windows of its training log."""
+        return windows(self.log, self.options.max_length, self.options.window)
+
+    def rank(self, instances: Instances, k: int) -> TopLists:
+        """The k best items of each instance; see `finestrec.ranking.rank`."""
+        return rank(self.model, instances, k)
+
+
+def training_options(model: str, options: dict[str, Any] | TrainingOptions | None = None) -> TrainingOptions:
+    """General defaults, then the model's, then the given ones."""
+    if isinstance(options, TrainingOptions):
+        return options
+    return TrainingOptions.model_validate({**model_type(model).training_defaults, **(options or {})})
+
+
+def fit(
+    log: InteractionLog,
+    model: str,
+    seed: int = 0,
+    *,
+    model_options: dict[str, Any] | None = None,
+    training: dict[str, Any] | TrainingOptions | None = None,
+    device: DeviceOptions | None = None,
+    state: TrainingState | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Train a model of ours from its initial weights.
+
+    Args:
+        log: The training interactions.
+        model: A name of `MODELS`.
+        seed: Drives initial weights, order and dropout.
+        model_options: Options of the model, by field name.
+        training: Options of the training, by field name over the model's defaults, or complete.
+        device: Where to run.
+        state: An earlier state of the same run to go on from.
+        on_epoch: See `finestrec.training.loop.train`.
+        progress: See there.
+
+    Raises:
+        OptionError: If a name is unknown.
+        TrainingError: If the loss is NaN or infinite.
+    """
+    options = training_options(model, training)
+    network = build_model(model, log.n_items, seed, model_options)
+    held_out = validation_split(log) if options.patience is not None else None
+    state = train(
+        network,
+        NextItem(held_out.train if held_out else log, options),
+        options,
+        seed,
+        device=device,
+        state=state,
+        validation=held_out.held_out(options.max_length) if held_out else None,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
+    return TrainedModel(network, log, seed, options, state)

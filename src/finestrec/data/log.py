@@ -38,6 +38,11 @@ NEW_INTERACTION = -1
 """The interaction id of a row that a perturbation substituted or inserted."""
 
 
+def _read_only(array: NDArray[np.int64]) -> NDArray[np.int64]:
+    array.flags.writeable = False
+    return array
+
+
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The raw ids behind the indices, frozen when the log was read.
@@ -53,7 +58,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class LogSummary:
-    """What a log holds, for people to read.
+    """What a log holds, for people to read. Users and items without interactions are not counted.
 
     Attributes:
         duplicates: Rows equal to an earlier row in user, item and time. They are kept.
@@ -95,6 +100,18 @@ class InteractionLog:
     origin: "InteractionLog | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        n = len(self.items)
+        if not (len(self.times) == len(self.interaction_ids) == n):
+            raise DataError(
+                f"a log's columns differ in length: {n} items, {len(self.times)} times,"
+                f" {len(self.interaction_ids)} interaction ids"
+            )
+        n_users = len(self.vocabulary.users)
+        if len(self.offsets) != n_users + 1 or self.offsets[0] != 0 or self.offsets[-1] != n:
+            raise DataError(
+                f"a log of {n} rows and {n_users} users needs {n_users + 1} offsets from 0 to {n};"
+                f" found {len(self.offsets)}"
+            )
         for column in (self.items, self.times, self.interaction_ids, self.offsets):
             column.flags.writeable = False
 
@@ -122,17 +139,17 @@ class InteractionLog:
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Interactions per user, shape (U,)."""
-        return np.diff(self.offsets)
+        return _read_only(np.diff(self.offsets))
 
     @cached_property
     def users(self) -> NDArray[np.int64]:
         """User index of each row, shape (n,)."""
-        return np.repeat(np.arange(self.n_users), self.lengths)
+        return _read_only(np.repeat(np.arange(self.n_users), self.lengths))
 
     @cached_property
     def item_counts(self) -> NDArray[np.int64]:
         """Interactions per item, shape (N,)."""
-        return np.bincount(self.items, minlength=self.n_items)
+        return _read_only(np.bincount(self.items, minlength=self.n_items))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -141,13 +158,46 @@ class InteractionLog:
         for column in (self.items, self.times, self.interaction_ids, self.offsets):
             digest.update(np.ascontiguousarray(column).data)
         for ids in (self.vocabulary.users, self.vocabulary.items):
-            digest.update("\x1f".join(ids.cast(pl.String)).encode())
+            # The lengths keep ["ab", "c"] and ["a", "bc"] apart, and the type 1 and "1".
+            text = ids.cast(pl.String)
+            digest.update(f"{ids.dtype}{len(ids)}".encode())
+            digest.update(text.str.len_bytes().cast(pl.Int64).to_numpy().tobytes())
+            digest.update("".join(text).encode())
         digest.update(self.time_unit.encode())
         return digest.hexdigest()
 
     def order(self) -> NDArray[np.int64]:
-        """Row positions in the order of the whole log, (time, interaction id)."""
-        return np.lexsort((self.interaction_ids, self.times))
+        """Row positions in the order of the whole log, (time, interaction id), shape (n,).
+
+        Substituted and inserted rows, which have no id of their own, stay beside their neighbours: they count
+        as the user's next interaction at the same time, or else as the previous one. So the order within a
+        user is always that of the rows.
+        """
+        new = self.interaction_ids == NEW_INTERACTION
+        if not new.any():
+            return np.lexsort((self.interaction_ids, self.times))
+        ids = (
+            pl.DataFrame({"user": self.users, "time": self.times, "id": self.interaction_ids})
+            .select(pl.col("id").replace(NEW_INTERACTION, None).backward_fill().forward_fill().over("user", "time"))
+            .to_series()
+            .fill_null(NEW_INTERACTION)
+            .to_numpy()
+        )
+        return np.lexsort((np.arange(len(self)), ids, self.times))
+
+    def _continues_a_moment(self) -> NDArray[np.bool_]:
+        """Whether a row has the user and the time of the row before it, shape (n,)."""
+        continues = np.zeros(len(self), dtype=bool)
+        continues[1:] = self.times[1:] == self.times[:-1]
+        continues[self.offsets[:-1][self.lengths > 0]] = False
+        return continues
+
+    def tied_rows(self) -> NDArray[np.bool_]:
+        """Whether the row's user has another row with the same time, shape (n,)."""
+        continues = self._continues_a_moment()
+        tied = continues.copy()
+        tied[:-1] |= continues[1:]
+        return tied
 
     def keep(self, mask: NDArray[np.bool_]) -> "InteractionLog":
         """The rows where `mask` is true, under the same vocabulary and user indices.
@@ -170,10 +220,13 @@ class InteractionLog:
             DataError: If no user is left.
         """
         long_enough = self.lengths >= min_length
+        if long_enough.all() and self.item_counts.all() and self.origin is None and self.n_users:
+            return self
         if not long_enough.any():
             raise DataError(
-                f"all {self.n_users:,} users have fewer than {min_length} interactions (the longest history has"
-                f" {int(self.lengths.max(initial=0))}); lower the minimum length (data.min_length) or use more data"
+                f"all {self.n_users:,} users have fewer than {min_length} interactions (the longest history"
+                f" has {int(self.lengths.max(initial=0))}); lower the minimum length (data.min_length) or use"
+                " more data"
             )
         kept = self.keep(np.repeat(long_enough, self.lengths))
         used = kept.item_counts > 0
@@ -192,39 +245,44 @@ class InteractionLog:
         """The same log under a given item vocabulary; rows of items outside it are dropped.
 
         Args:
-            items: Raw item ids, shape (N,), of the vocabulary's type.
+            items: Raw item ids, shape (N,), unique, of the vocabulary's type.
+
+        Raises:
+            DataError: If the ids are of another type, or one repeats.
         """
-        table = pl.DataFrame({"item": items}).with_row_index("index")
-        index = (
-            pl.DataFrame({"item": self.vocabulary.items.cast(items.dtype)})
-            .join(table, on="item", how="left", maintain_order="left")["index"]
-            .fill_null(len(items))
-            .to_numpy()
-        )
-        known = (index < len(items))[self.items]
-        kept = self.keep(known)
+        from finestrec.data.identifiers import positions
+
+        if items.dtype != self.vocabulary.items.dtype:
+            raise DataError(
+                f"the log's item ids are of type {self.vocabulary.items.dtype}, the given ones of"
+                f" {items.dtype}; give both as integers or both as text"
+            )
+        if items.n_unique() < len(items):
+            raise DataError(f"an item vocabulary needs unique ids; {items.filter(items.is_duplicated())[0]!r} repeats")
+        index = positions(self.vocabulary.items, items).fill_null(-1).to_numpy().astype(np.int32)
+        kept = self.keep((index >= 0)[self.items])
         return replace(
             kept,
-            items=index[kept.items].astype(np.int32),
+            items=index[kept.items],
             vocabulary=Vocabulary(users=self.vocabulary.users, items=items),
         )
 
     def summary(self) -> LogSummary:
         """Counts and shares of the log, duplicates and ties included."""
-        row = pl.DataFrame({"user": self.users, "item": self.items, "time": self.times})
         n = max(len(self), 1)
-        first_of_user = np.zeros(len(self), dtype=bool)
-        first_of_user[self.offsets[:-1][self.lengths > 0]] = True
-        tied = (np.diff(self.times, prepend=0) == 0) & ~first_of_user
+        lengths = self.lengths[self.lengths > 0]
+        pairs = self.users * self.n_items + self.items
+        tied = self.tied_rows()
+        tied_interactions = pl.DataFrame({"pair": pairs[tied], "time": self.times[tied]})
         return LogSummary(
-            users=int((self.lengths > 0).sum()),
+            users=len(lengths),
             items=int((self.item_counts > 0).sum()),
             interactions=len(self),
-            median_length=float(np.median(self.lengths)) if self.n_users else 0.0,
-            max_length=int(self.lengths.max(initial=0)),
-            duplicates=len(self) - row.n_unique(),
-            repeat_share=1 - row.select("user", "item").n_unique() / n,
-            tied_time_share=float(tied.sum()) / n,
+            median_length=float(np.median(lengths)) if len(lengths) else 0.0,
+            max_length=int(lengths.max(initial=0)),
+            duplicates=len(tied_interactions) - tied_interactions.n_unique(),
+            repeat_share=(len(self) - pl.Series(pairs).n_unique()) / n,
+            tied_time_share=float(self._continues_a_moment().sum()) / n,
         )
 
     def to_frame(self) -> pl.DataFrame:
@@ -254,8 +312,8 @@ class InteractionLog:
             frame: One row an interaction. Row numbers become interaction ids.
             user: Name of the user column; by default the usual synonyms are recognised.
             item: Name of the item column.
-            timestamp: Name of the time column: seconds, milliseconds or microseconds as numbers, datetimes, or
-                ISO 8601 text.
+            timestamp: Name of the time column: seconds, milliseconds or microseconds as numbers, datetimes,
+                or ISO 8601 text.
             min_length: Users with fewer interactions are dropped, and the vocabulary is frozen after that.
 
         Raises:

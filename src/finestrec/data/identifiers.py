@@ -1,0 +1,99 @@
+"""Raw user and item ids: integers or text, never merged by accident.
+
+A text file has no types, so a column is integers only if every value is written as integers are: "007" keeps
+the whole column text, and "007" and "7" stay two ids. Frames and Parquet files keep their types.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from finestrec.data.places import Place
+
+_MISSING_WORDS = ("nan", "null", "none", "na", "n/a", "<na>", "nil")
+_ODD_INTEGER = r"^(\+|-?0[0-9]|-0)"
+_INTEGRAL_FLOAT = r"^(0|-?[1-9][0-9]*)\.0+$"
+_LARGEST_EXACT = 2.0**53
+
+_MISSING = "is not an id; every interaction needs a user and an item"
+
+
+def read_ids(column: pl.Series, place: Place) -> pl.Series:
+    """A column of raw ids as Int64 or String.
+
+    Args:
+        column: Integers, integral floats, text or categories, shape (n,).
+        place: What error messages name.
+
+    Raises:
+        DataError: If an id is missing, or its type cannot be an id.
+    """
+    place.refuse_where(column.is_null(), column, _MISSING)
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        return _from_text(column, place)
+    if column.dtype.is_integer():
+        integers = column.cast(pl.Int64, strict=False)
+        place.refuse_where(integers.is_null(), column, "does not fit into 64 bits with sign; give such ids as text")
+        return integers
+    if column.dtype.is_float():
+        place.refuse_where(~column.is_finite(), column, _MISSING)
+        place.refuse_where(column != column.round(), column, "is not an id; ids are integers or text")
+        place.refuse_where(
+            column.abs() > _LARGEST_EXACT,
+            column,
+            "has lost digits as a float; give such ids as integers or text",
+        )
+        return column.cast(pl.Int64)
+    raise place.refuse(f"is of type {column.dtype}; ids are integers or text")
+
+
+def _from_text(column: pl.Series, place: Place) -> pl.Series:
+    if not place.is_text:
+        place.refuse_where(column.str.strip_chars() == "", column, _MISSING)
+        return column
+    integers = column.cast(pl.Int64, strict=False)
+    if integers.null_count() and column.str.contains(r"^\s|\s$").any():
+        stripped = column.str.strip_chars()
+        place.refuse_where(stripped == "", column, _MISSING)
+        integers = stripped.cast(pl.Int64, strict=False)
+    else:
+        stripped = column
+        place.refuse_where(column == "", column, _MISSING)
+    if integers.null_count() == 0:
+        return column if stripped.str.contains(_ODD_INTEGER).any() else integers
+    if integers.null_count() < len(integers):
+        words = integers.is_null() & stripped.str.to_lowercase().is_in(_MISSING_WORDS)
+        if int(words.sum()) == integers.null_count():
+            place.refuse_where(words, column, "is not an id among integers; remove these rows or give them an id")
+    elif stripped.str.contains(_INTEGRAL_FLOAT).all():
+        integers = stripped.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
+        if integers.null_count() == 0:
+            return integers
+    return column
+
+
+def index_ids(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+    """Indices of ids in their sorted vocabulary.
+
+    Returns:
+        Indices, shape (n,), and the unique ids in ascending order (integers by value, text by code point).
+    """
+    vocabulary = ids.unique().sort()
+    return positions(ids, vocabulary).to_numpy().astype(np.int32), vocabulary
+
+
+def positions(ids: pl.Series, vocabulary: pl.Series) -> pl.Series:
+    """Position of each id in a vocabulary of the same type, null where it is absent.
+
+    Args:
+        ids: Raw ids, shape (n,).
+        vocabulary: Unique raw ids, shape (V,), in any order.
+
+    Returns:
+        Int64 positions, shape (n,).
+    """
+    table = pl.DataFrame({"id": vocabulary}).with_row_index("at")
+    found = pl.DataFrame({"id": ids}).join(table, on="id", how="left", maintain_order="left")
+    return found["at"].cast(pl.Int64)

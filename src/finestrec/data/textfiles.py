@@ -1,0 +1,166 @@
+"""Text tables: which separator, whether there is a header, and three columns of text."""
+
+import csv
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from finestrec.data.columns import Columns, Role, find_columns, has_header, positional_columns
+from finestrec.errors import DataError
+
+SEPARATORS: dict[str, str] = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".inter": "\t"}
+"""Endings of text files, and the separators that each may have; the first one in the first line is it."""
+_COMPRESSED = (".gz", ".zst")
+_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text table whose layout is known.
+
+    Attributes:
+        names: Column names, or `column_1`, ... where the file has no header.
+        columns: Positions of user, item and time.
+        header: Whether the first line is names.
+    """
+
+    path: Path
+    separator: str
+    names: list[str]
+    columns: Columns
+    header: bool
+
+    @property
+    def first_line(self) -> int:
+        """The line of the first data row, from 1."""
+        return 1 + self.header
+
+    @staticmethod
+    def kind(path: Path) -> str:
+        """The ending that says what is in the file, that of the compression left aside."""
+        if path.suffix.lower() in _COMPRESSED:
+            path = path.with_suffix("")
+        return path.suffix.lower()
+
+    @classmethod
+    def open(cls, path: Path, wanted: Mapping[Role, str | None], header: bool | None) -> "TextFile":
+        """Look at the first line of a file.
+
+        Raises:
+            DataError: If the file is not text, or the columns cannot be told.
+        """
+        _check_is_text(path)
+        separator = _separator(path)
+        fields = [field.strip() for field in _first_row(path, separator)]
+        if header is None:
+            header = has_header(fields, wanted)
+        if header:
+            return cls(path, separator, fields, find_columns(fields, wanted, path.name), True)
+        columns = positional_columns(len(fields), wanted, path.name)
+        return cls(path, separator, [f"column_{at + 1}" for at in range(len(fields))], columns, False)
+
+    def read(self) -> list[pl.Series]:
+        """The columns user, item and time as text, null where a field is empty or absent.
+
+        Raises:
+            DataError: If the file cannot be read to its end.
+        """
+        keys = [f"column_{at + 1}" for at in range(len(self.names))]
+        try:
+            frame = pl.read_csv(
+                self.path,
+                has_header=False,
+                skip_rows=int(self.header),
+                separator=self.separator,
+                schema=dict.fromkeys(keys, pl.String),
+                columns=sorted(self.columns),
+                glob=False,
+                raise_if_empty=False,
+            )
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(self._what_is_wrong(error)) from None
+        series = [frame[keys[at]] for at in self.columns]
+        return [column.head(_without_blank_end(series)) for column in series]
+
+    def _what_is_wrong(self, error: Exception) -> str:
+        line = _first_long_row(self.path, self.separator, len(self.names))
+        if line is not None:
+            return (
+                f"{self.path.name}, line {line}: more fields than the {len(self.names)} of the first line;"
+                " quote fields that contain the separator"
+            )
+        return _unreadable(self.path, error)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    first = str(error).strip().split("\n", maxsplit=1)[0]
+    if "utf-8" in first.lower() or "utf8" in first.lower():
+        return f"{path.name} is not UTF-8 text; convert it, e.g. with iconv -t utf-8"
+    if "could not parse" in first:
+        return f"{path.name}: a quoted field is not closed, or is followed by more text ({first})"
+    return f"{path.name} cannot be read: {first}"
+
+
+def _check_is_text(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    if not head:
+        raise DataError(f"{path.name} is empty; a log needs at least one interaction")
+    if head.startswith(b"PAR1"):
+        raise DataError(f"{path.name} is a Parquet file; let its name end in .parquet")
+    if b"\0" in head and path.suffix.lower() not in _COMPRESSED:
+        raise DataError(f"{path.name} is not UTF-8 text (it has NUL bytes); expected a table of text, or .parquet")
+
+
+def _first_row(path: Path, separator: str, quote: str | None = '"') -> list[str]:
+    try:
+        row = pl.read_csv(
+            path,
+            has_header=False,
+            n_rows=1,
+            separator=separator,
+            quote_char=quote,
+            infer_schema=False,
+            truncate_ragged_lines=True,
+            glob=False,
+        ).row(0)
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path.name} is empty; a log needs at least one interaction") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(_unreadable(path, error)) from None
+    if not any(row):
+        raise DataError(f"{path.name}: the first line is blank; expected column names or the first interaction")
+    return [field or "" for field in row]
+
+
+def _separator(path: Path) -> str:
+    choices = SEPARATORS[TextFile.kind(path)]
+    [line] = _first_row(path, separator="\x01", quote=None)
+    return next((choice for choice in choices if choice in line), choices[0])
+
+
+def _without_blank_end(series: list[pl.Series]) -> int:
+    """Rows up to the last one that is not blank: lines are often left blank at the end of a file."""
+    rows = len(series[0])
+    while rows and all(column[rows - 1] is None for column in series):
+        rows -= 1
+    return rows
+
+
+def _first_long_row(path: Path, separator: str, width: int) -> int | None:
+    """Line of the first row with more than `width` fields; None if there is none or it cannot be told."""
+    opener = {".gz": gzip.open, ".zst": None}.get(path.suffix.lower(), open)
+    if opener is None:
+        return None
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, delimiter=separator)
+            return next((reader.line_num for row in reader if len(row) > width), None)
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError):
+        return None

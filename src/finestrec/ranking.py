@@ -1,19 +1,23 @@
-"""Scores to ranked lists: the tie-break lives here alone.
+"""Scores to ranked lists: the tie-break and the seen-item policy live here alone.
 
-Lists are in order of (score descending, item index ascending), over all items, those already seen included.
+Lists are in order of (score descending, item index ascending), over all items, those already seen included
+unless `seen="drop"` says otherwise.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finestrec.data.sequences import Instances
+from finestrec.data.sequences import Instances, ranges
 from finestrec.errors import TrainingError
 from finestrec.models import NextItemModel
+
+SeenPolicy = Literal["keep", "drop"]
 
 _POSITIONS_PER_BATCH = 1 << 14
 _SCORES_PER_CHUNK = 1 << 23
@@ -53,7 +57,9 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     values, columns = scores.topk(min(k + 1, scores.shape[1]))
     # topk puts NaN first
     if bool(values[:, 0].isnan().any()):
-        raise TrainingError("the model's scores are NaN; its weights are damaged: train it again, with a lower learning rate")
+        raise TrainingError(
+            "the model's scores are NaN; its weights are damaged: train it again, with a lower learning rate"
+        )
     tied = torch.nonzero((values[:, 1:] == values[:, :-1]).any(1)).squeeze(1)
     values, columns = values[:, :k], columns[:, :k]
     if len(tied):
@@ -97,13 +103,15 @@ def score_chunks(
         model.train(was_training)
 
 
-def rank(model: NextItemModel, instances: Instances, k: int) -> TopLists:
+def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy = "keep") -> TopLists:
     """Rank all items for each instance.
 
     Args:
         model: Put into evaluation mode for the call.
         instances: What to rank for; any targets they name are ranked too.
         k: Length of the lists, capped at the number of items.
+        seen: drop: items that the user had before the instance are not listed, wherever in the history they
+            stand; lists may then end early. Targets are ranked among all items either way.
 
     Returns:
         Lists in the order of the instances.
@@ -116,8 +124,22 @@ def rank(model: NextItemModel, instances: Instances, k: int) -> TopLists:
     values = np.empty((len(instances), k), dtype=np.float32)
     ranks = np.zeros(len(instances), dtype=np.int64)
     for members, scores, targets in score_chunks(model, instances):
+        ranks[members] = target_ranks(scores, targets).cpu().numpy()
+        if seen == "drop":
+            scores = _without_seen(scores, instances.subset(members))  # noqa: PLW2901
         best, columns = top_k(scores, k)
         items[members] = columns.to(torch.int32).cpu().numpy()
         values[members] = best.float().cpu().numpy()
-        ranks[members] = target_ranks(scores, targets).cpu().numpy()
+    if seen == "drop":
+        items[np.isneginf(values)] = -1
     return TopLists(items=items, target_ranks=ranks, scores=values)
+
+
+def _without_seen(scores: Tensor, instances: Instances) -> Tensor:
+    """Scores, shape (n, N), with minus infinity for the items that each instance's user had before it."""
+    first = instances.log.offsets[instances.users]
+    lengths = instances.end - first
+    rows = np.repeat(np.arange(len(instances)), lengths)
+    items = instances.log.items[np.repeat(first, lengths) + ranges(lengths)].astype(np.int64)
+    where = (torch.from_numpy(rows).to(scores.device), torch.from_numpy(items).to(scores.device))
+    return scores.index_put(where, torch.tensor(-torch.inf, dtype=scores.dtype, device=scores.device))

@@ -223,13 +223,16 @@ class Instances:
             members = by_start[np.repeat(first_in_sequence[rows], n_in_sequence[rows]) + ranges(n_in_sequence[rows])]
             width = int(lengths[rows].max())
             row_of_member = np.repeat(np.arange(len(rows)), n_in_sequence[rows])
-            yield members, _pad(
-                self.log,
-                sequence_start[rows],
-                lengths[rows],
-                positions=row_of_member * width + (self.end[members] - self.start[members] - 1),
-                targets=self.targets[members],
-                ids=self.ids[members],
+            yield (
+                members,
+                _pad(
+                    self.log,
+                    sequence_start[rows],
+                    lengths[rows],
+                    positions=row_of_member * width + (self.end[members] - self.start[members] - 1),
+                    targets=self.targets[members],
+                    ids=self.ids[members],
+                ),
             )
             begin = stop
 

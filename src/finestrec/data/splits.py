@@ -97,7 +97,9 @@ def split(log: InteractionLog, options: SplitOptions | None = None) -> Split:
         n_test = np.zeros(log.n_users, dtype=np.int64)
     result = Split(log=log, n_train=log.lengths - n_test)
     if int(result.n_train.sum()) == 0:
-        raise DataError(f"the split {options.method!r} leaves no training interactions; use a smaller fraction or more data")
+        raise DataError(
+            f"the split {options.method!r} leaves no training interactions; use a smaller fraction or more data"
+        )
     if options.method != "none" and int(n_test.sum()) == 0:
         raise DataError(
             f"the split {options.method!r} with fraction {options.fraction} holds out nothing: the longest history has"

@@ -12,6 +12,9 @@ MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in 
 """Every model by the name that `--model` takes."""
 
 
+__all__ = ["LSTM", "MODELS", "LRURec", "ModelOptions", "NextItemModel", "build_model", "model_type"]
+
+
 def model_type(name: str) -> type[NextItemModel]:
     """The class of a model by its name.
 
@@ -23,7 +26,9 @@ def model_type(name: str) -> type[NextItemModel]:
     return MODELS[name]
 
 
-def build_model(name: str, n_items: int, seed: int, options: dict[str, Any] | ModelOptions | None = None) -> NextItemModel:
+def build_model(
+    name: str, n_items: int, seed: int, options: dict[str, Any] | ModelOptions | None = None
+) -> NextItemModel:
     """A new model with weights drawn from the stream (seed, "init").
 
     Raises:

@@ -75,7 +75,7 @@ class LRUBlock(nn.Module):
         """Shape (L, B, D) to (L, B, D)."""
         gamma = self.log_gamma.exp().repeat_interleave(2)
         u = F.linear(x, self.project_in.weight * gamma[:, None], self.project_in.bias * gamma)  # (L, B, 2C)
-        u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))  # (L, B, C)
+        u = torch.view_as_complex(u.view(*x.shape[:2], -1, 2))  # (L, B, C)
         decay = torch.polar(torch.exp(-self.log_nu.exp()), self.log_theta.exp())
         h = torch.view_as_real(LinearRecurrence.apply(u, decay)).flatten(-2)  # type: ignore[no-untyped-call]
         x = self.norm(self.dropout(self.project_out(h)) + x)
@@ -102,7 +102,7 @@ class LRURec(NextItemModel):
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
         """Hidden states, shape (B, L, D)."""
-        x = self.items(batch.items.T)  # (L, B, D): each step of the recurrence is one contiguous slice
+        x: Tensor = self.items(batch.items.T)  # (L, B, D): each step of the recurrence is one contiguous slice
         x = self.norm(self.dropout(x))
         for block in self.blocks:
             x = block(x)

@@ -28,7 +28,7 @@ class LSTM(NextItemModel):
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
         """Hidden states, shape (B, L, D)."""
-        x = self.dropout(self.items(batch.items.T))  # (L, B, D), the layout that nn.LSTM is fastest in
+        x: Tensor = self.dropout(self.items(batch.items.T))  # (L, B, D), the layout that nn.LSTM is fastest in
         for layer in self.layers:
             x = self.dropout(layer(x)[0])
         return x.transpose(0, 1)

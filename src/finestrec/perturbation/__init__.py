@@ -1,0 +1,1 @@
+"""What might have happened: edits of a log, and what selects the interactions they touch."""

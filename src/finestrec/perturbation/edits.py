@@ -124,9 +124,7 @@ def edit(
     return PerturbedLog(edited, edits)
 
 
-def substitutes(
-    log: InteractionLog, rule: SubstituteRule, count: int, rng: np.random.Generator
-) -> NDArray[np.int32]:
+def substitutes(log: InteractionLog, rule: SubstituteRule, count: int, rng: np.random.Generator) -> NDArray[np.int32]:
     """Items for replaced and inserted interactions.
 
     Args:

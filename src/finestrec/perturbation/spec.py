@@ -64,7 +64,9 @@ class Amount:
         """
         count = self.count if self.count is not None else int((self.fraction or 0) * total + 1e-9)
         if not 1 <= count <= total:
-            raise OptionError(f"the amount {self.text} of {total:,} training interactions is {count:,}; it must be 1 to {total:,}")
+            raise OptionError(
+                f"the amount {self.text} of {total:,} training interactions is {count:,}; it must be 1 to {total:,}"
+            )
         return count
 
 

@@ -1,0 +1,1 @@
+"""Did the lists hold? The audit, its rows and what they say."""

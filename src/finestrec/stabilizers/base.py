@@ -81,9 +81,7 @@ class Recipe:
     @property
     def finetuning(self) -> TrainingOptions:
         """The base training's options with the epochs and the learning rate of fine-tuning, to its end."""
-        return self.training.model_copy(
-            update={"epochs": self.finest.epochs, "lr": self.finest.lr, "patience": None}
-        )
+        return self.training.model_copy(update={"epochs": self.finest.epochs, "lr": self.finest.lr, "patience": None})
 
     def copy_of(self, trained: TrainedModel) -> NextItemModel:
         """A new model with the weights of a trained one."""

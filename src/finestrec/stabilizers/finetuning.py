@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finestrec.data.log import InteractionLog
 from finestrec.stabilizers.base import Strategy, saver
-from finestrec.stabilizers.finest import Finest, ReferenceLists, reference_lists
+from finestrec.stabilizers.finest import Finest, reference_lists
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.trained import TrainedModel
@@ -26,13 +26,17 @@ class FineTuning(Strategy):
         base = self._incumbent(incumbent)
         options = self.recipe.finetuning
         model = self.recipe.copy_of(base)
+        saved = self._saved(checkpoint)
+        if saved is not None and saved.epochs_done == options.epochs:
+            model.load_state_dict(saved.weights)
+            return TrainedModel(model, log, seed, options, saved)
         state = train(
             model,
             self.curriculum(log, seed, base),
             options,
             seed,
             device=self.recipe.device,
-            state=self._saved(checkpoint),
+            state=saved,
             on_epoch=saver(checkpoint),
             progress=self.progress,
         )
@@ -56,14 +60,14 @@ class FinestTuning(FineTuning):
     """FINEST (see `finestrec.stabilizers.finest`).
 
     Attributes:
-        references: The lists to preserve; by default the incumbent's, made on its own training log.
+        anchor: Whose lists are preserved, made on its own training log; the incumbent's by default.
         directory: Where very large reference lists are kept meanwhile.
     """
 
-    references: ReferenceLists | None = None
+    anchor: TrainedModel | None = None
     directory: Path | None = None
 
     def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
-        references = self.references or reference_lists(incumbent, self.recipe.finest.k, self.directory)
+        references = reference_lists(self.anchor or incumbent, self.recipe.finest.k, self.directory)
         return Finest(log, references, self.recipe.finest, self.recipe.finetuning, seed)

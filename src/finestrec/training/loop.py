@@ -7,7 +7,8 @@ look like instability. Devices, precision and distribution are Fabric's.
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,7 +23,13 @@ from finestrec.ranking import rank
 from finestrec.training.objectives import Curriculum
 from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
-from finestrec.training.state import EpochRecord, TrainingState, copied_weights, optimizer_moments, restore_moments
+from finestrec.training.state import (
+    EpochRecord,
+    TrainingState,
+    copied_weights,
+    optimizer_moments,
+    restore_moments,
+)
 
 OnEpoch = Callable[[TrainingState], None]
 
@@ -78,34 +85,49 @@ def train(
     state = state or TrainingState.of(model)
     if device.threads is not None:
         torch.set_num_threads(device.threads)
-    arguments = (model, curriculum, options, seed, device, state, validation, on_epoch, progress)
+    run = partial(
+        _run,
+        model=model,
+        curriculum=curriculum,
+        options=options,
+        seed=seed,
+        threads=device.threads,
+        state=state,
+        validation=validation,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
     if device.devices == 1:
-        state = _run(Fabric(accelerator=device.device, devices=1, precision=device.precision), *arguments)
+        state = run(Fabric(accelerator=device.device, devices=1, precision=device.precision))
     else:
         # Spawned, not forked: a fork after torch has started its threads can hang.
         fabric = Fabric(
-            accelerator=device.device, devices=device.devices, precision=device.precision, strategy="ddp_spawn"
+            accelerator=device.device,
+            devices=device.devices,
+            precision=device.precision,
+            strategy="ddp_spawn",
         )
-        state = fabric.launch(_run, *arguments)
+        state = fabric.launch(run)
     model.load_state_dict(state.best_weights if options.patience else state.weights)
     model.to("cpu").eval()
     return state
 
 
 def _run(
-    fabric: Any,
+    fabric: Fabric,
+    *,
     model: NextItemModel,
     curriculum: Curriculum,
     options: TrainingOptions,
     seed: int,
-    device: DeviceOptions,
+    threads: int | None,
     state: TrainingState,
     validation: Instances | None,
     on_epoch: OnEpoch | None,
     progress: Progress | None,
 ) -> TrainingState:
-    if device.threads is not None:
-        torch.set_num_threads(device.threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     model.load_state_dict(state.weights)
     names = [name for name, _ in model.named_parameters()]
     optimizer = torch.optim.Adam(
@@ -149,7 +171,7 @@ def _exhausted(state: TrainingState, options: TrainingOptions) -> bool:
 
 
 def _epoch(
-    fabric: Any,
+    fabric: Fabric,
     step_module: Any,
     optimizer: torch.optim.Optimizer,
     curriculum: Curriculum,
@@ -186,5 +208,8 @@ def _epoch(
         if progress is not None:
             progress.step(epoch, value)
     seconds = time.perf_counter() - began
-    means = {name: fabric.all_reduce(torch.tensor(total), reduce_op="sum").item() / len(batches) for name, total in sums.items()}
+    means = {
+        name: float(cast(Tensor, fabric.all_reduce(torch.tensor(total), reduce_op="sum"))) / len(batches)
+        for name, total in sums.items()
+    }
     return EpochRecord(epoch, means, seconds, windows.n_instances / seconds)

@@ -51,7 +51,7 @@ class NextItem:
     all positions of an epoch weigh the same.
     """
 
-    parts = ("next_item",)
+    parts: tuple[str, ...] = ("next_item",)
 
     def __init__(self, log: InteractionLog, options: TrainingOptions) -> None:
         self._windows = windows(log, options.max_length, options.window)

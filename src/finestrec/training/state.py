@@ -83,15 +83,18 @@ class TrainingState:
         """
         groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "best_weights": {}}
         try:
-            with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 for key in file.keys():  # noqa: SIM118
                     group, _, name = key.partition(":")
                     groups[group][name] = file.get_tensor(key)
         except (SafetensorError, KeyError, OSError) as error:
-            raise RunFolderError(f"{path} cannot be read ({error}); it is truncated or not ours: make the run again") from error
+            raise RunFolderError(
+                f"{path} cannot be read ({error}); it is truncated or not ours: make the run again"
+            ) from error
         if metadata.get("format") != _FORMAT:
-            raise RunFolderError(f"{path} has the format {metadata.get('format')!r}, expected {_FORMAT!r}: it was written by another version")
+            found = metadata.get("format")
+            raise RunFolderError(f"{path} has the format {found!r}, expected {_FORMAT!r}: another version wrote it")
         history = [EpochRecord(**record) for record in json.loads(metadata["history"])]
         return cls(**groups, history=history)
 

@@ -64,7 +64,7 @@ AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
 class Finest:
     """The curriculum of fine-tuning: a newly perturbed log every epoch, and both losses."""
 
-    parts = ("next_item", "rank")
+    parts: tuple[str, ...] = ("next_item", "rank")
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Finest:
         """Weight of each position of a batch in the mean; 0 where there is no reference list."""
         found = rows >= 0
         if self._options.average == "instance":
-            return (found / self._expected_preserved).astype(np.float32)
+            return np.asarray(found / self._expected_preserved, dtype=np.float32)
         row = batch.positions.cpu().numpy() // batch.items.shape[1]
         in_row = np.bincount(row[found], minlength=len(batch.items))
-        return (found / (np.maximum(in_row[row], 1) * self._expected_preserved)).astype(np.float32)
+        return np.asarray(found / (np.maximum(in_row[row], 1) * self._expected_preserved), dtype=np.float32)

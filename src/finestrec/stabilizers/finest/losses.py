@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 
-def rank_preserving_loss(
-    scores: Tensor, *, order_margin: float = 0.1, challenger_margin: float = 0.1
-) -> Tensor:
+def rank_preserving_loss(scores: Tensor, *, order_margin: float = 0.1, challenger_margin: float = 0.1) -> Tensor:
     """How far present scores are from keeping a reference order.
 
     Args:

@@ -33,7 +33,7 @@ class ReferenceLists:
     @property
     def k(self) -> int:
         """K."""
-        return self.items.shape[1] // 2
+        return int(self.items.shape[1]) // 2
 
     def find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each id, or -1 where there is no list: new interactions, and those that slid into a window."""
@@ -58,7 +58,9 @@ def reference_lists(trained: TrainedModel, k: int = 100, directory: Path | None 
     """
     n_items = trained.model.n_items
     if k < 1 or n_items < 2:
-        raise OptionError(f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items")
+        raise OptionError(
+            f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items"
+        )
     k = min(k, n_items // 2)
     instances = trained.windows.instances()
     order = np.argsort(instances.ids)

@@ -67,9 +67,9 @@ def _stored_ids(new: InteractionLog, stored: InteractionLog) -> NDArray[np.int64
     stored_key, new_key = stored_key[stored_order], new_key[new_order]
     occurrence = np.arange(len(new_key)) - np.searchsorted(new_key, new_key)
     candidate = np.searchsorted(stored_key, new_key) + occurrence
-    inside = np.minimum(candidate, len(stored) - 1)
-    match = stored_key[inside] == new_key
-    ids[known[new_order[match]]] = stored.interaction_ids[stored_order[inside[match]]]
+    match = np.flatnonzero(candidate < len(stored))
+    match = match[stored_key[candidate[match]] == new_key[match]]
+    ids[known[new_order[match]]] = stored.interaction_ids[stored_order[candidate[match]]]
     return ids
 
 

@@ -93,9 +93,10 @@ class _Catalogue(NamedTuple):
         """An item of each given cluster, by popularity; shape (n,)."""
         before = np.concatenate(([0.0], self.cumulative))[self.starts]
         low, high = before[clusters], before[clusters + 1]
-        items = np.searchsorted(self.cumulative, low + uniform * (high - low), side="right")
+        items: NDArray[np.int64] = np.searchsorted(self.cumulative, low + uniform * (high - low), side="right")
         first, last = self.starts[clusters], self.starts[clusters + 1] - 1
-        return np.minimum(np.maximum(items, first), last)
+        np.clip(items, first, last, out=items)
+        return items
 
 
 def simulate(options: SimulatorOptions | None = None, seed: int = 0) -> InteractionLog:
@@ -124,7 +125,7 @@ def _history_lengths(options: SimulatorOptions, rng: np.random.Generator) -> NDA
     total = options.interactions or round(options.users * options.mean_length)
     surplus = total - options.users * options.min_length
     share = rng.lognormal(sigma=1.0, size=options.users)
-    extra = np.floor(share * (surplus / share.sum())).astype(np.int64)
+    extra: NDArray[np.int64] = np.floor(share * (surplus / share.sum())).astype(np.int64)
     extra[: surplus - extra.sum()] += 1
     extra += options.min_length
     return extra

@@ -79,6 +79,7 @@ class TextFile:
                 columns=sorted(self.columns),
                 glob=False,
                 raise_if_empty=False,
+                missing_columns="insert",
             )
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(self._what_is_wrong(error)) from None
@@ -99,8 +100,11 @@ def _unreadable(path: Path, error: Exception) -> str:
     first = str(error).strip().split("\n", maxsplit=1)[0]
     if "utf-8" in first.lower() or "utf8" in first.lower():
         return f"{path.name} is not UTF-8 text; convert it, e.g. with iconv -t utf-8"
-    if "could not parse" in first:
-        return f"{path.name}: a quoted field is not closed, or is followed by more text ({first})"
+    if "could not parse" in first or "CSV malformed" in first:
+        return (
+            f"{path.name}: a quotation mark is not closed, or stands inside a field; write such a field as"
+            ' "5"" nail", quoted and the mark doubled'
+        )
     return f"{path.name} cannot be read: {first}"
 
 

@@ -77,7 +77,7 @@ def to_ticks(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], TimeUn
     if column.dtype.is_float():
         return _from_floats(column, place)
     if isinstance(column.dtype, pl.Date | pl.Datetime):
-        return _from_datetimes(column, place)
+        return _from_datetimes(column, column, place)
     raise place.refuse(f"is of type {column.dtype}, which {_HINT}")
 
 
@@ -94,7 +94,7 @@ def _from_text(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], Time
         return _from_floats(floats, place)
     parsed = _parse_iso(stripped)
     place.refuse_where(parsed.is_null(), column, _HINT)
-    return _from_datetimes(parsed, place)
+    return _from_datetimes(parsed, column, place)
 
 
 def _parse_iso(text: pl.Series) -> pl.Series:
@@ -148,10 +148,10 @@ def _from_floats(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], Ti
     return np.rint(values * (1_000_000 // TICKS_PER_SECOND[unit])).astype(np.int64), "us"
 
 
-def _from_datetimes(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], TimeUnit]:
+def _from_datetimes(column: pl.Series, as_read: pl.Series, place: Place) -> tuple[NDArray[np.int64], TimeUnit]:
     if column.dtype == pl.Date:
         seconds = column.to_physical().cast(pl.Int64) * 86_400
-        place.refuse_where(seconds.abs() >= SECONDS_BELOW, column, "is after the year 5138")
+        place.refuse_where(seconds.abs() >= SECONDS_BELOW, as_read, "is after the year 5138")
         return seconds.to_numpy(), "s"
     ticks = column.to_physical().to_numpy()
     unit: TimeUnit
@@ -163,7 +163,7 @@ def _from_datetimes(column: pl.Series, place: Place) -> tuple[NDArray[np.int64],
         case _:
             unit = "ms"
     seconds = pl.Series(ticks // TICKS_PER_SECOND[unit])
-    place.refuse_where(seconds.abs() >= SECONDS_BELOW, column, "is after the year 5138")
+    place.refuse_where(seconds.abs() >= SECONDS_BELOW, as_read, "is after the year 5138")
     coarser: TimeUnit
     for coarser in ("s", "ms"):
         factor = TICKS_PER_SECOND[unit] // TICKS_PER_SECOND[coarser]

@@ -107,5 +107,7 @@ class Dropout(nn.Module):
         if not self.training or self.dropped == 0:
             return x
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= self.dropped - 32768
-        return x * kept.to(x.dtype).mul_(65536 / (65536 - self.dropped))
+        draws = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        # Compared straight into floats: a boolean mask would be converted in every product.
+        mask = torch.ge(draws, self.dropped - 32768, out=torch.empty_like(x))
+        return x * mask.mul_(65536 / (65536 - self.dropped))

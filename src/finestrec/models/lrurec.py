@@ -21,33 +21,48 @@ from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemMode
 
 
 class LinearRecurrence(torch.autograd.Function):
-    """h_t = lambda * h_{t-1} + u_t, elementwise over complex channels."""
+    """h_t = lambda * h_{t-1} + u_t, elementwise over complex channels, on real arrays.
+
+    Channel c of a row is the pair of neighbours 2c (real part) and 2c + 1 (imaginary part).
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, decay: Tensor) -> Tensor:
-        """Run the recurrence in place.
+        """States, shape (L, B, 2C).
 
         Args:
             ctx: Autograd's context.
-            u: Inputs, complex, shape (L, ..., C); overwritten with the states.
+            u: Inputs, shape (L, B, 2C).
             decay: lambda, complex, shape (C,).
         """
-        steps = u.unbind(0)
-        for t in range(1, len(steps)):
-            torch.addcmul(steps[t], steps[t - 1], decay, out=steps[t])
-        ctx.mark_dirty(u)
-        ctx.save_for_backward(u, decay)
-        return u
+        h = torch.empty_like(u)
+        _recur(_complex(u), _complex(h), decay)
+        ctx.save_for_backward(h, decay)
+        return h
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         """The same recurrence against time, with the conjugate decay."""
         h, decay = ctx.saved_tensors
-        g = grads[0].clone(memory_format=torch.contiguous_format)
-        steps, conjugate = g.unbind(0), decay.conj().resolve_conj()
-        for t in range(len(steps) - 2, -1, -1):
-            torch.addcmul(steps[t], steps[t + 1], conjugate, out=steps[t])
-        return g, (g[1:] * h[:-1].conj()).flatten(0, -2).sum(0)
+        g = torch.empty_like(h)
+        _recur(_complex(grads[0].contiguous()), _complex(g), decay.conj().resolve_conj(), backwards=True)
+        return g, (_complex(g)[1:] * _complex(h)[:-1].conj()).flatten(0, -2).sum(0)
+
+
+def _complex(x: Tensor) -> Tensor:
+    """(L, B, 2C) real as (L, B, C) complex, without a copy."""
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+
+
+def _recur(u: Tensor, h: Tensor, decay: Tensor, *, backwards: bool = False) -> None:
+    """Write h_t = decay * h_{t -+ 1} + u_t into `h`, one contiguous slice a step."""
+    inputs, states = list(u.unbind(0)), list(h.unbind(0))
+    if backwards:
+        inputs.reverse()
+        states.reverse()
+    states[0].copy_(inputs[0])
+    for t in range(1, len(states)):
+        torch.addcmul(inputs[t], states[t - 1], decay, out=states[t])
 
 
 class LRUBlock(nn.Module):
@@ -75,9 +90,8 @@ class LRUBlock(nn.Module):
         """Shape (L, B, D) to (L, B, D)."""
         gamma = self.log_gamma.exp().repeat_interleave(2)
         u = F.linear(x, self.project_in.weight * gamma[:, None], self.project_in.bias * gamma)  # (L, B, 2C)
-        u = torch.view_as_complex(u.view(*x.shape[:2], -1, 2))  # (L, B, C)
         decay = torch.polar(torch.exp(-self.log_nu.exp()), self.log_theta.exp())
-        h = torch.view_as_real(LinearRecurrence.apply(u, decay)).flatten(-2)  # type: ignore[no-untyped-call]
+        h = LinearRecurrence.apply(u, decay)  # type: ignore[no-untyped-call]
         x = self.norm(self.dropout(self.project_out(h)) + x)
         y = self.outer(self.dropout(F.gelu(self.inner(x))))
         return self.outer_norm(self.dropout(y) + x)  # type: ignore[no-any-return]

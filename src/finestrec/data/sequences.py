@@ -275,7 +275,8 @@ def _survivor(log: InteractionLog, root_rows: NDArray[np.int64]) -> NDArray[np.i
     if log is root:
         return root_rows
     by_id = np.argsort(root.interaction_ids)
-    kept = np.flatnonzero(log.interaction_ids >= 0)
+    # What the root lacks is new: edits have no id, the next night's rows have one of their own.
+    kept = np.flatnonzero(np.isin(log.interaction_ids, root.interaction_ids))
     kept_in_root = by_id[np.searchsorted(root.interaction_ids, log.interaction_ids[kept], sorter=by_id)]
     return np.append(kept, len(log))[np.searchsorted(kept_in_root, root_rows)]
 

@@ -1,0 +1,132 @@
+"""`finestrec audit`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from finestrec.cli.grouping import grouped
+from finestrec.cli.options import Choices, Entry, LogFile, ModelName, OutFolder, Output, SplitMethod
+
+if TYPE_CHECKING:
+    from finestrec.cli.terminal import Terminal
+    from finestrec.data.splits import Split
+    from finestrec.stability.results import StabilityAudit
+
+DELETION = "delete:random:0.001"
+
+
+@grouped
+def audit(
+    log: LogFile,
+    out: OutFolder,
+    choices: Choices,
+    entry: Entry,
+    output: Output,
+    model: ModelName = None,
+    methods: Annotated[
+        str, typer.Option(metavar="A,B", help="What is compared: retrain, warm_start, finest.")
+    ] = "retrain,warm_start,finest",
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC", show_default=False, help=f"KIND:SELECTOR:AMOUNT, repeatable. [default: {DELETION}]"
+        ),
+    ] = None,
+    regimes: Annotated[
+        str, typer.Option(metavar="A,B", help="anchored-update, authors-protocol, unanchored.")
+    ] = "anchored-update,authors-protocol",
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|A,B", show_default=False, help="A number of seeds, or a list: 3,7.")
+    ] = None,
+    split: SplitMethod = None,
+) -> None:
+    """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
+    from finestrec.runs import Plan, entered, read_results, write_results
+    from finestrec.runs.making import prepare
+    from finestrec.stability.audit import audit as audited
+    from finestrec.stability.results import StabilityAudit
+    from finestrec.stability.rows import AuditRow
+
+    terminal = output.terminal()
+    config = choices.compose(model__name=model, split__method=split)
+    what: dict[str, Any] = {
+        "perturbations": perturb or [DELETION],
+        "methods": _listed(methods),
+        "regimes": _listed(regimes),
+        "seeds": [config.seed] if seeds is None else parse_seeds(seeds),
+    }
+    whole = config.data.read(log)
+    parts = prepare(whole, config).split
+    _check(what, parts)
+    plan = Plan("audit", config, {"fingerprint of LOG": whole.fingerprint, **what})
+    with entered(out, plan, resume=entry.resume, force=entry.force) as folder:
+        if folder.finished:
+            terminal.say(f"{out} is finished already")
+        else:
+            found = audited(
+                parts,
+                config.recipe,
+                **what,
+                folder=out / "jobs",
+                data=log.name,
+                on_event=terminal.say,
+                progress=terminal.progress_of,
+            )
+            write_results(out, found.to_json())
+    results = read_results(out)
+    _show(terminal, StabilityAudit([AuditRow(**row) for row in results["rows"]]), what)
+    terminal.show(f"saved in {out}")
+    terminal.document({"out": out, "results": results})
+
+
+def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]) -> None:
+    for regime in what["regimes"]:
+        for perturbation in what["perturbations"]:
+            terminal.show(found.table(regime, perturbation))
+    if found.verdict():
+        terminal.show(found.verdict())
+
+
+def _check(what: Mapping[str, Any], parts: "Split") -> None:
+    """Refuse before a folder is touched what would be refused in the middle of it."""
+    from finestrec.errors import OptionError
+    from finestrec.perturbation.spec import Perturbation
+    from finestrec.stability.audit import REGIMES
+    from finestrec.stabilizers import stabilizer_type
+
+    for spec in what["perturbations"]:
+        Perturbation.parse(spec).amount.of(len(parts.train))
+    for method in what["methods"]:
+        stabilizer_type(method)
+    regimes = (*REGIMES, "unanchored")
+    for regime in what["regimes"]:
+        if regime not in regimes:
+            raise OptionError(f"unknown regime {regime!r}; known are {', '.join(regimes)}")
+    if parts.is_train.all():
+        raise OptionError("an audit compares lists on held-out interactions, and this split holds nothing out")
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``3`` is three seeds, 0 to 2; ``3,7`` and ``3,`` are those.
+
+    Raises:
+        OptionError: If it is neither.
+    """
+    from finestrec.errors import OptionError
+
+    parts = _listed(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise OptionError(f"--seeds is {text!r}; expected a number of seeds such as 3, or a list such as 3,7")
+    if "," in text:
+        seeds = [int(part) for part in parts]
+        if len(set(seeds)) < len(seeds):
+            raise OptionError(f"--seeds {text} names a seed twice")
+        return seeds
+    if int(text) < 1:
+        raise OptionError("--seeds is 0; an audit needs at least one seed")
+    return list(range(int(text)))

@@ -1,0 +1,157 @@
+"""Arguments and options that commands share, each declared once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from finestrec.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from finestrec.config import Config, Layer
+
+LogFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG", show_default=False, help="Interactions: csv, tsv, inter (also .gz, .zst) or Parquet."
+    ),
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", show_default=False, help="A folder that `train` or `stabilize` made.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="The run folder to make.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", show_default=False, help="See `finestrec models`.")
+]
+SplitMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="METHOD",
+        show_default=False,
+        help="What is held out for evaluation: last-fraction, leave-one-out, time or none.",
+    ),
+]
+
+
+def _one(key: str, value: Any) -> "Layer":
+    section, _, name = key.partition(".")
+    if value is None:
+        return {}
+    return {section: {name: value}} if name else {section: value}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Everything that composes the options of a run."""
+
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Options in TOML, e.g. a run's config.toml.")
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", show_default=False, help="One option, e.g. training.epochs=20. Repeatable."
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="S", min=0, show_default=False, help="Drives every random stream. [default: 0]"),
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, show_default=False, help="CPU threads of each process.")
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(metavar="KIND", show_default=False, help="cpu (the default), cuda, mps or auto.")
+    ] = None
+    devices: Annotated[
+        int | None, typer.Option(metavar="N", min=1, show_default=False, help="Devices that share the training.")
+    ] = None
+
+    def layers(self) -> "list[Layer]":
+        """The file, then `--set`, then the flags.
+
+        Raises:
+            OptionError: If the file or a setting cannot be read.
+        """
+        from finestrec.config import read_toml, setting
+
+        return [
+            *([read_toml(self.config)] if self.config else []),
+            *(setting(text) for text in self.set_ or []),
+            _one("seed", self.seed),
+            _one("device.threads", self.threads),
+            _one("device.device", self.device),
+            _one("device.devices", self.devices),
+        ]
+
+    def compose(self, *, below: "list[Layer] | None" = None, **flags: Any) -> "Config":
+        """The options of the run.
+
+        Args:
+            below: Layers under the file, e.g. the options of an earlier run.
+            flags: The command's own flags by key, "." as "__"; None for those not given.
+
+        Raises:
+            OptionError: If a key is unknown or a value does not fit.
+        """
+        from finestrec.config import compose
+
+        own = [_one(key.replace("__", "."), value) for key, value in flags.items()]
+        config = compose([*(below or []), *self.layers(), *own])
+        if config.device.threads is not None:
+            import torch
+
+            # Ranking and reference lists come before and after training, which sets its own.
+            torch.set_num_threads(config.device.threads)
+        return config
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How an existing folder is entered."""
+
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run of the same command.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier run or file.")] = False
+
+    def refuse_existing(self, *paths: Path) -> None:
+        """Refuse to overwrite files.
+
+        Raises:
+            OptionError: If one exists and `--force` was not given.
+        """
+        refuse_existing(*paths, force=self.force)
+
+
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+Seed = Annotated[int, typer.Option(metavar="S", min=0, help="Drives every random stream.")]
+
+
+def refuse_existing(*paths: Path, force: bool) -> None:
+    """Refuse to overwrite files, and to write into folders that do not exist.
+
+    Raises:
+        OptionError: If one exists and `force` is not set, is a folder, or has no folder.
+    """
+    from finestrec.errors import OptionError
+
+    for path in paths:
+        if path.is_dir():
+            raise OptionError(f"{path} is a folder; name a file with --out")
+        if path.exists() and not force:
+            raise OptionError(f"{path} exists; replace it by --force, or choose another name with --out")
+        if not path.parent.is_dir():
+            raise OptionError(f"there is no folder {path.parent}; make it first, or choose another name with --out")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is shown, and where."""
+
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False
+
+    def terminal(self) -> Terminal:
+        """Start to show things."""
+        return Terminal(json=self.json, quiet=self.quiet)

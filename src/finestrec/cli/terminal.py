@@ -1,0 +1,81 @@
+"""What a command shows: messages on stderr, results on stdout, or one JSON document there."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from finestrec.training.progress import Progress
+
+WIDTH_OF_FILES = 120
+"""Columns of a table that goes to a file or a pipe."""
+logger = logging.getLogger("finestrec")
+
+
+class Terminal:
+    """The two streams of a command.
+
+    Args:
+        json: Results go to stderr, and stdout gets one document.
+        quiet: No messages and no progress.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self._json = json
+        self._quiet = quiet
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        close()
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setLevel(logging.WARNING if quiet else logging.INFO)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+    def say(self, text: str) -> None:
+        """A message for people; it is also kept in the events of a run folder that is being written."""
+        logger.info(text)
+
+    def warn(self, text: str) -> None:
+        """A message that `--quiet` does not silence."""
+        logger.warning(text)
+
+    def show(self, *results: "RenderableType") -> None:
+        """A result: text or a table."""
+        from rich.console import Console
+
+        stream = sys.stderr if self._json else sys.stdout
+        if self._json and self._quiet:
+            return
+        console = Console(file=stream, width=None if stream.isatty() else WIDTH_OF_FILES, highlight=False)
+        for result in results:
+            console.print(result, soft_wrap=isinstance(result, str))
+
+    def document(self, content: Mapping[str, Any]) -> None:
+        """The one document of `--json`."""
+        if self._json:
+            json.dump(content, sys.stdout, indent=2, allow_nan=False, default=str)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+    def progress(self, label: str) -> "Progress | None":
+        """A display of a training's progress, where there is somebody to see it."""
+        make = self.progress_of
+        return None if make is None else make(label)
+
+    @property
+    def progress_of(self) -> "Callable[[str], Progress] | None":
+        """Makes such displays."""
+        from finestrec.training.progress import BarProgress
+
+        return BarProgress if sys.stderr.isatty() and not self._quiet else None
+
+
+def close() -> None:
+    """Take away the handlers of earlier commands in the same process."""
+    for handler in [*logger.handlers]:
+        if type(handler) is logging.StreamHandler:
+            logger.removeHandler(handler)

@@ -1,0 +1,82 @@
+"""Files of recommendation lists, and of the users who are asked for."""
+
+from pathlib import Path
+
+import polars as pl
+
+from finestrec.data.files import aside
+from finestrec.errors import DataError
+
+USER = "user_id"
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_PARQUET = (".parquet", ".pq")
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a name that `write_lists` cannot write, before any work is done.
+
+    Raises:
+        DataError: If the ending is unknown.
+    """
+    if path.suffix.lower() not in (*_SEPARATORS, *_PARQUET):
+        raise DataError(
+            f"{path.name}: lists are written as .parquet, .csv or .tsv, not as {path.suffix or 'nothing'!r}"
+        )
+
+
+def write_lists(lists: pl.DataFrame, path: Path) -> None:
+    """Write lists by the ending of the name; the file is whole or absent.
+
+    Raises:
+        DataError: If the ending is unknown.
+    """
+    check_ending(path)
+    ending = path.suffix.lower()
+    with aside(path) as temporary:
+        if ending in _PARQUET:
+            lists.write_parquet(temporary)
+        else:
+            lists.write_csv(temporary, separator=_SEPARATORS[ending])
+
+
+def read_users(path: Path, dtype: pl.DataType) -> pl.Series:
+    """Raw user ids, each once, in the order of the file.
+
+    Args:
+        path: Parquet, csv or tsv with a column user_id; any other text file has one id a line.
+        dtype: Type of the ids of the log. What cannot be of that type is no user of it and is kept as it is
+            where that is possible.
+
+    Raises:
+        DataError: If the file is missing or empty, or its ids can be none of the log.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    ids = _column(path).drop_nulls().unique(maintain_order=True)
+    if len(ids) == 0:
+        raise DataError(f"{path.name} names no users; expected one id a line, or a column {USER}")
+    if dtype == pl.String:
+        return ids.cast(pl.String)
+    integers = ids.cast(pl.Int64, strict=False)
+    if integers.null_count():
+        wrong = ids.filter(integers.is_null())[0]
+        raise DataError(f"{path.name}: the user id {wrong!r} is not an integer, but all user ids of the log are")
+    return integers
+
+
+def _column(path: Path) -> pl.Series:
+    try:
+        if path.suffix.lower() in _PARQUET:
+            frame = pl.read_parquet(path, glob=False)
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            separator = _SEPARATORS.get(path.suffix.lower(), ",")
+            if not lines or USER not in lines[0].split(separator):
+                return pl.Series(USER, [line.strip() for line in lines if line.strip()], dtype=pl.String)
+            frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        first = str(error).split("\n", maxsplit=1)[0]
+        raise DataError(f"{path.name} cannot be read: {first}") from None
+    if USER not in frame.columns:
+        raise DataError(f"{path.name} has no column {USER}; its columns are {', '.join(frame.columns)}")
+    return frame[USER]

@@ -1,0 +1,18 @@
+"""Run folders: their state, their tables, and the finished run in memory."""
+
+from finestrec.runs.folder import Plan, RunFolder, entered, read_state, require_done
+from finestrec.runs.run import Run, load_run
+from finestrec.runs.tables import StoredLog, read_results, write_results
+
+__all__ = [
+    "Plan",
+    "Run",
+    "RunFolder",
+    "StoredLog",
+    "entered",
+    "load_run",
+    "read_results",
+    "read_state",
+    "require_done",
+    "write_results",
+]

@@ -1,0 +1,124 @@
+"""How a run folder is filled: training from scratch, and stabilizing a finished run."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finestrec.config import Config
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances
+from finestrec.data.splits import split
+from finestrec.runs.folder import RunFolder
+from finestrec.runs.night import Night
+from finestrec.runs.run import Run
+from finestrec.runs.tables import StoredLog, write_results
+from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge, ndcg_change
+from finestrec.stability.memory import peak_bytes, reset_peak
+from finestrec.stability.rows import SCHEMA
+from finestrec.stabilizers import stabilizer_type
+from finestrec.training.progress import Progress
+from finestrec.training.trained import TrainedModel
+
+logger = logging.getLogger("finestrec")
+
+NO_TEST = "accuracy and similarity are null: the split holds nothing out"
+Row = dict[str, Any]
+
+
+def prepare(whole: InteractionLog, config: Config) -> StoredLog:
+    """Filter, freeze the vocabulary and split.
+
+    Raises:
+        DataError: If nothing is left, or nothing is held out by a split that should.
+    """
+    parts = split(whole.with_min_length(config.data.min_length), config.split)
+    return StoredLog(whole, parts, parts.log.interaction_ids[~parts.is_train])
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Fills a run folder.
+
+    Attributes:
+        folder: Entered by the caller.
+        data: A name of the log, for the rows.
+        progress: Shown while training.
+    """
+
+    folder: RunFolder
+    data: str = ""
+    progress: Progress | None = None
+
+    @property
+    def _config(self) -> Config:
+        return self.folder.plan.config
+
+    def train(self, stored: StoredLog) -> Run:
+        """Train from the initial weights, rank, judge and save."""
+
+        def rows(run: Run, row: Row) -> list[Row]:
+            row |= {"regime": None, "reference_accuracy": None, "ndcg_change": None}
+            row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
+            row["accuracy"] = judge(run.trained, run.test).accuracy()
+            if len(run.test):
+                row["notes"] = ["similarity is null: there is nothing to compare with"]
+            return [row]
+
+        return self._made("retrain", stored, stored.split.train, None, rows)
+
+    def stabilize(self, incumbent: Run, night: Night, method: str) -> Run:
+        """Train by a method on a later log, and compare the lists with the incumbent's on its test instances."""
+
+        def rows(run: Run, row: Row) -> list[Row]:
+            test: Instances = incumbent.test
+            old, new = judge(incumbent.trained, test), judge(run.trained, test)
+            row |= {"regime": "anchored-update", "n_instances": len(test)}
+            row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
+            row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
+            row["ndcg_change"] = None
+            if len(test):
+                comparison = compare(old, new, test)
+                row["measures"], row["notes"] = comparison.means(), comparison.notes
+                row["ndcg_change"] = ndcg_change(old, new, test)
+            return [row]
+
+        return self._made(method, night.stored, night.train, incumbent.trained, rows)
+
+    def _made(
+        self,
+        method: str,
+        stored: StoredLog,
+        train: InteractionLog,
+        incumbent: TrainedModel | None,
+        rows: Callable[[Run, Row], list[Row]],
+    ) -> Run:
+        config, path = self._config, self.folder.path
+        stored.write(path)
+        strategy = stabilizer_type(method)(config.recipe, progress=self.progress)
+        reset_peak()
+        trained = strategy.fit(train, config.seed, incumbent, checkpoint=self.folder.checkpoint)
+        history = trained.state.history
+        for record in history:
+            losses = ", ".join(f"{name} {value:.4f}" for name, value in record.losses.items())
+            logger.debug("epoch %d: loss %s, %.1f s", record.epoch + 1, losses, record.seconds)
+        # Later nights know the model by its own log: what it was dealt by is over.
+        run = Run(path, config, stored, replace(trained, log=stored.split.train))
+        run.save()
+        row = {
+            "method": method,
+            "model": config.model_name,
+            "data": self.data,
+            "log_fingerprint": stored.split.train.fingerprint,
+            "perturbation": None,
+            "seed": config.seed,
+            "other_seed": None,
+            "options": config.to_layer(),
+            "instances": "all",
+            "n_instances": len(run.test),
+            "seconds": sum(record.seconds for record in history),
+            "peak_memory": peak_bytes(),
+            "notes": [] if len(run.test) else [NO_TEST],
+        }
+        write_results(path, {"schema": SCHEMA, "rows": rows(run, row)})
+        return run

@@ -1,0 +1,115 @@
+"""A finished run: a trained model with the log it was made from."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+
+from finestrec.config import Config, compose, read_toml
+from finestrec.data.files import write_aside
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances
+from finestrec.data.splits import Split
+from finestrec.errors import OptionError, RunFolderError
+from finestrec.models import NextItemModel, build_model
+from finestrec.recommendation import recommend
+from finestrec.runs.folder import CONFIG, require_done
+from finestrec.runs.tables import LISTS, StoredLog, damaged, write_table
+from finestrec.training.state import TrainingState
+from finestrec.training.trained import TrainedModel
+
+WEIGHTS = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained model and everything it was made from.
+
+    Attributes:
+        path: Its folder.
+        config: All options.
+        stored: The log, its split and its test interactions.
+        trained: The model.
+    """
+
+    path: Path
+    config: Config
+    stored: StoredLog
+    trained: TrainedModel
+
+    @property
+    def log(self) -> InteractionLog:
+        """The whole stored log, users outside the split included."""
+        return self.stored.whole
+
+    @property
+    def split(self) -> Split:
+        """The run's users, and which of their interactions were trained on."""
+        return self.stored.split
+
+    @property
+    def test(self) -> Instances:
+        """The test instances."""
+        held_out = self.split.held_out(self.config.training.max_length)
+        return held_out.subset(np.isin(held_out.ids, self.stored.test_ids))
+
+    @cached_property
+    def weights_fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change when a weight does."""
+        weights = to_safetensors(self.trained.model.state_dict())
+        return hashlib.blake2b(weights, digest_size=8).hexdigest()
+
+    def save(self) -> None:
+        """Write weights, optimizer state and lists; the log is written when the run begins (`StoredLog.write`)."""
+        state = self.trained.state
+        # One entry: the order of several is not fixed, and equal runs are to write equal bytes.
+        weights = to_safetensors(self.trained.model.state_dict(), metadata={"format": "finestrec-model-1"})
+        write_aside(self.path / WEIGHTS, weights)
+        # With early stopping the last weights are not the model's, and training goes on from the last.
+        rest = replace(state, weights={}) if self.trained.options.patience is None else state
+        replace(rest, best_weights={}).save(self.path / OPTIMIZER)
+        lists = self.config.lists
+        write_table(recommend(self.trained, self.log, lists.k, seen=lists.seen), self.path / LISTS)
+
+
+def load_run(path: Path | str) -> Run:
+    """Read a finished run folder.
+
+    Raises:
+        RunFolderError: If it is no run folder, is not finished, is of another version, holds no model, or a file is
+            missing or damaged.
+    """
+    path = Path(path)
+    state = require_done(path)
+    if state.command not in {"train", "stabilize"}:
+        raise RunFolderError(
+            f"{path} was made by `finestrec {state.command}` and holds no model; name a folder that `finestrec train`"
+            " or `finestrec stabilize` made"
+        )
+    try:
+        config = compose([read_toml(path / CONFIG)])
+    except OptionError as error:
+        raise RunFolderError(f"{path / CONFIG}: {error}; make the run again") from None
+    stored = StoredLog.read(path)
+    split = stored.split
+    model = build_model(config.model_name, split.log.n_items, config.seed, config.model)
+    _load_weights(model, path / WEIGHTS)
+    rest = TrainingState.load(path / OPTIMIZER)
+    state_of_training = replace(rest, weights=rest.weights or dict(model.state_dict()))
+    trained = TrainedModel(model.eval(), split.train, config.seed, config.training, state_of_training)
+    return Run(path, config, stored, trained)
+
+
+def _load_weights(model: NextItemModel, path: Path) -> None:
+    if not path.is_file():
+        raise RunFolderError(f"{path} is missing; make the run again")
+    try:
+        model.load_state_dict(from_safetensors(path.read_bytes()))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise damaged(path, error) from None

@@ -16,35 +16,28 @@ Every key is ``section.key``, in TOML as on the command line::
 `finest.preset = "authors"` stands for the authors' values of the model, below all other `finest` keys given.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+from typing import Any, Final, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sources import read_log
 from finestrec.data.splits import SplitOptions
 from finestrec.errors import OptionError
 from finestrec.models import MODELS, ModelOptions, model_type
-from finestrec.options import Options
+from finestrec.options import NONE, Options, validated
 from finestrec.stabilizers import Recipe
 from finestrec.stabilizers.finest import AUTHORS_PRESETS, FinestOptions
 from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.trained import training_options
 
-SomeOptions = TypeVar("SomeOptions", bound=Options)
 Layer = Mapping[str, Any]
 """Raw values: the top-level `seed`, and sections of keys."""
-
-NONE: Final = "none"
-_LONGEST_NOTE = 120
 
 
 class DataOptions(Options):
@@ -209,8 +202,9 @@ def compose(layers: Iterable[Layer]) -> Config:
         OptionError: If a key or a name is unknown, or a value does not fit; names the key as the user writes it.
     """
     merged = _merged(layers)
-    top = validated(_Top, "", {key: value for key, value in merged.items() if key not in SECTIONS})
-    plain = {section: validated(options, section, merged.get(section, {})) for section, options in _PLAIN.items()}
+    top = {key: value for key, value in merged.items() if key not in SECTIONS}
+    seed = validated(_Top, top, more=[f"{section}.*" for section in SECTIONS]).seed
+    plain = {section: validated(options, merged.get(section, {}), section) for section, options in _PLAIN.items()}
     model_values = dict(merged.get("model", {}))
     name = model_values.pop("name", None)
     if not isinstance(name, str):
@@ -219,10 +213,10 @@ def compose(layers: Iterable[Layer]) -> Config:
     training = training_options(name).model_dump() | merged.get("training", {})
     return Config(
         model_name=name,
-        model=validated(kind.options_type, "model", model_values),
-        training=validated(TrainingOptions, "training", training),
-        finest=validated(FinestOptions, "finest", _with_preset(name, merged.get("finest", {}))),
-        seed=top.seed,
+        model=validated(kind.options_type, model_values, "model", more=["name"]),
+        training=validated(TrainingOptions, training, "training"),
+        finest=validated(FinestOptions, _with_preset(name, merged.get("finest", {})), "finest", more=["preset"]),
+        seed=seed,
         **plain,  # type: ignore[arg-type]  # a section's type is that of its field
     )
 
@@ -249,60 +243,3 @@ def _with_preset(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
             f"finest.preset: the authors give no values for {model}, only for {', '.join(AUTHORS_PRESETS)}"
         )
     return {**AUTHORS_PRESETS[model], **rest}
-
-
-def validated(options: type[SomeOptions], section: str, values: Mapping[str, Any]) -> SomeOptions:
-    """Options from raw values, with errors that name keys as users write them.
-
-    Raises:
-        OptionError: If a key is unknown or a value does not fit.
-    """
-    known = options.model_fields
-    try:
-        return options.model_validate({key: _typed(known.get(key), value) for key, value in values.items()})
-    except ValidationError as error:
-        raise OptionError(_sentence(error, options, section)) from None
-
-
-def _typed(info: FieldInfo | None, value: Any) -> Any:
-    """TOML has no null, and a command line no brackets: "none" and "a,b" where the field takes them."""
-    if info is None or not isinstance(value, str):
-        return value
-    annotation = info.annotation
-    if value == NONE and type(None) in get_args(annotation):
-        return None
-    return [part.strip() for part in value.split(",")] if get_origin(annotation) is tuple else value
-
-
-def _sentence(error: ValidationError, options: type[Options], section: str) -> str:
-    prefix = f"{section}." if section else ""
-    problems: dict[str, str] = {}
-    for problem in error.errors():
-        rule = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        key = str(problem["loc"][0]) if problem["loc"] else ""
-        if problem["type"] == "extra_forbidden":
-            rule = _unknown(key, list(options.model_fields), prefix)
-        elif key:
-            about = " ".join((options.model_fields[key].description or "").split()).rstrip(".")
-            about = f" ({about})" if about and len(about) < _LONGEST_NOTE else ""
-            rule = f"{prefix}{key} is {_input(problem)!r}; it {rule}{about}"
-        problems.setdefault(key, rule)
-    return "; ".join(problems.values())
-
-
-def _input(problem: ErrorDetails) -> Any:
-    value = problem["input"]
-    return NONE if value is None else value
-
-
-def _unknown(key: str, known: list[str], prefix: str) -> str:
-    choices = [f"{prefix}{name}" for name in known]
-    if prefix == "model.":
-        choices.insert(0, "model.name")
-    if prefix == "finest.":
-        choices.append("finest.preset")
-    if not prefix:
-        choices += [f"{section}.*" for section in SECTIONS]
-    near = difflib.get_close_matches(key, [choice.removeprefix(prefix) for choice in choices], n=1)
-    hint = f" (did you mean {prefix}{near[0]}?)" if near else ""
-    return f"unknown option {prefix}{key}{hint}; known are {', '.join(choices)}"

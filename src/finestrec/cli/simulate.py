@@ -23,14 +23,14 @@ def simulate(
 ) -> None:
     """Write a realistic log: popularity, drifting taste, order, repetition."""
     from finestrec.cli.show import described
-    from finestrec.config import validated
     from finestrec.data.simulator import SimulatorOptions
     from finestrec.data.simulator import simulate as simulated
     from finestrec.data.sources import write_log
+    from finestrec.options import validated
 
     terminal = output.terminal()
     given = {"users": users, "items": items, "mean_length": mean_length}
-    options = validated(SimulatorOptions, "", {key: value for key, value in given.items() if value is not None})
+    options = validated(SimulatorOptions, {key: value for key, value in given.items() if value is not None})
     refuse_existing(out, force=force)
     log = simulated(options, seed)
     write_log(log, out)

@@ -8,10 +8,9 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from finestrec.data.sequences import Instances, SequenceBatch
@@ -30,6 +29,9 @@ from finestrec.training.state import (
     optimizer_moments,
     restore_moments,
 )
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 OnEpoch = Callable[[TrainingState], None]
 
@@ -81,6 +83,9 @@ def train(
     Raises:
         TrainingError: If the loss is NaN or infinite; names epoch, step and learning rate.
     """
+    # Two and a half seconds that ranking with a trained model need not wait for.
+    from lightning_fabric import Fabric
+
     device = device or DeviceOptions()
     state = state or TrainingState.of(model)
     if device.threads is not None:
@@ -114,7 +119,7 @@ def train(
 
 
 def _run(
-    fabric: Fabric,
+    fabric: "Fabric",
     *,
     model: NextItemModel,
     curriculum: Curriculum,
@@ -171,7 +176,7 @@ def _exhausted(state: TrainingState, options: TrainingOptions) -> bool:
 
 
 def _epoch(
-    fabric: Fabric,
+    fabric: "Fabric",
     step_module: Any,
     optimizer: torch.optim.Optimizer,
     curriculum: Curriculum,

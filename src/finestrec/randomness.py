@@ -25,12 +25,13 @@ StreamName = Literal[
 _NAMES = frozenset(get_args(StreamName))
 
 
-def _entropy(seed: int, name: str, indices: tuple[int, ...]) -> list[int]:
+def _sequence(seed: int, name: str, indices: tuple[int, ...]) -> np.random.SeedSequence:
     if name not in _NAMES:
         raise OptionError(f"unknown random stream {name!r}; known are {sorted(_NAMES)}")
     if seed < 0:
         raise OptionError(f"the seed is {seed}; it must be 0 or more")
-    return [seed, zlib.crc32(name.encode()), *indices]
+    # As a spawn key and not as entropy: NumPy pads entropy with zeros, which would make (name) and (name, 0) one.
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()), *indices))
 
 
 def generator(seed: int, name: StreamName, *indices: int) -> np.random.Generator:
@@ -41,12 +42,12 @@ def generator(seed: int, name: StreamName, *indices: int) -> np.random.Generator
         name: What the stream is for.
         indices: Non-negative integers that tell draws apart, e.g. the epoch and the step.
     """
-    return np.random.default_rng(np.random.SeedSequence(_entropy(seed, name, indices)))
+    return np.random.default_rng(_sequence(seed, name, indices))
 
 
 def derived_seed(seed: int, name: StreamName, *indices: int) -> int:
     """A 63-bit seed for a generator of another library (torch), from the same naming."""
-    state = np.random.SeedSequence(_entropy(seed, name, indices)).generate_state(1, np.uint64)
+    state = _sequence(seed, name, indices).generate_state(1, np.uint64)
     return int(state[0]) >> 1
 
 
@@ -65,7 +66,7 @@ def hashed(keys: NDArray[np.int64], seed: int, name: StreamName, *indices: int) 
     Returns:
         The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) over the keyed values, shape (n,).
     """
-    offset = np.random.SeedSequence(_entropy(seed, name, indices)).generate_state(1, np.uint64)[0]
+    offset = _sequence(seed, name, indices).generate_state(1, np.uint64)[0]
     # In place from here on: the simulation hashes whole logs every epoch.
     z = keys.astype(np.uint64)
     z *= np.uint64(0x9E3779B97F4A7C15)

@@ -6,7 +6,7 @@ unless `seen="drop"` says otherwise.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from finestrec.data.sequences import Instances, ranges
-from finestrec.errors import TrainingError
+from finestrec.errors import OptionError, TrainingError
 from finestrec.models import NextItemModel
 
 SeenPolicy = Literal["keep", "drop"]
@@ -56,16 +56,20 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     values, columns = scores.topk(min(k + 1, scores.shape[1]))
     # topk puts NaN first
-    if bool(values[:, 0].isnan().any()):
-        raise TrainingError(
-            "the model's scores are NaN; its weights are damaged: train it again, with a lower learning rate"
-        )
+    _refuse_nan(values[:, 0])
     tied = torch.nonzero((values[:, 1:] == values[:, :-1]).any(1)).squeeze(1)
     values, columns = values[:, :k], columns[:, :k]
     if len(tied):
         sorted_values, sorted_columns = scores[tied].sort(dim=1, descending=True, stable=True)
         values[tied], columns[tied] = sorted_values[:, :k], sorted_columns[:, :k]
     return values, columns
+
+
+def _refuse_nan(scores: Tensor) -> None:
+    if bool(scores.isnan().any()):
+        raise TrainingError(
+            "the model's scores are NaN; its weights are damaged: train it again, with a lower learning rate"
+        )
 
 
 def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
@@ -117,8 +121,13 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
         Lists in the order of the instances.
 
     Raises:
+        OptionError: If `k` is below 1, or the policy is unknown.
         TrainingError: If a score is NaN.
     """
+    if k < 1:
+        raise OptionError(f"k is {k}; a list needs at least 1 item")
+    if seen not in get_args(SeenPolicy):
+        raise OptionError(f"unknown policy for seen items {seen!r}; known are {', '.join(get_args(SeenPolicy))}")
     k = min(k, model.n_items)
     items = np.empty((len(instances), k), dtype=np.int32)
     values = np.empty((len(instances), k), dtype=np.float32)
@@ -126,6 +135,7 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
     for members, scores, targets in score_chunks(model, instances):
         ranks[members] = target_ranks(scores, targets).cpu().numpy()
         if seen == "drop":
+            _refuse_nan(scores)
             scores = _without_seen(scores, instances.subset(members))  # noqa: PLW2901
         best, columns = top_k(scores, k)
         items[members] = columns.to(torch.int32).cpu().numpy()

@@ -13,12 +13,13 @@ else: it has no index, no stored row and no score column.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.data.log import InteractionLog
+from finestrec.errors import OptionError
 from finestrec.randomness import generator, hashed
 
 if TYPE_CHECKING:
@@ -250,7 +251,14 @@ def windows(log: InteractionLog, max_length: int = 50, mode: WindowMode = "last"
 
     Returns:
         The windows; edits change neither their number nor their order.
+
+    Raises:
+        OptionError: If the mode is unknown, or `max_length` is below 1.
     """
+    if mode not in get_args(WindowMode):
+        raise OptionError(f"unknown window mode {mode!r}; known are {', '.join(get_args(WindowMode))}")
+    if max_length < 1:
+        raise OptionError(f"the longest input is {max_length} interactions; it must be at least 1")
     root = log.root
     if mode == "last":
         end = log.offsets[1:]

@@ -51,7 +51,7 @@ class LinearRecurrence(torch.autograd.Function):
 
 def _complex(x: Tensor) -> Tensor:
     """(L, B, 2C) real as (L, B, C) complex, without a copy."""
-    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+    return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))
 
 
 def _recur(u: Tensor, h: Tensor, decay: Tensor, *, backwards: bool = False) -> None:

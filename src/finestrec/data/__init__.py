@@ -1,0 +1,1 @@
+"""What happened: the log, where it comes from, how it is split and cut into sequences."""

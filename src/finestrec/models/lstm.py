@@ -22,7 +22,9 @@ class LSTM(NextItemModel):
     def __init__(self, n_items: int, options: ModelOptions) -> None:
         super().__init__(n_items, options)
         self.items = ItemTable(n_items, options.hidden)
-        nn.init.normal_(self.items.weight, std=0.02)
+        # Wide enough to move the gates: at the 0.02 that suits tables read through a layer norm, learning to tell
+        # items apart takes about ten times the epochs.
+        nn.init.normal_(self.items.weight, std=0.3)
         self.layers = nn.ModuleList(nn.LSTM(options.hidden, options.hidden) for _ in range(options.blocks))
         self.dropout = Dropout(options.dropout)
 

@@ -4,10 +4,13 @@ The loop is ours because a resumed run must be bit-identical to an uninterrupted
 look like instability. Devices, precision and distribution are Fabric's.
 """
 
+import copy
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -112,10 +115,20 @@ def train(
             precision=device.precision,
             strategy="ddp_spawn",
         )
-        state = fabric.launch(run)
+        with tempfile.TemporaryDirectory() as folder:
+            result = Path(folder) / "state.safetensors"
+            fabric.launch(partial(_run_to_file, run, result))
+            state = TrainingState.load(result)
     model.load_state_dict(state.best_weights if options.patience else state.weights)
     model.to("cpu").eval()
     return state
+
+
+def _run_to_file(run: "Callable[[Fabric], TrainingState]", result: Path, fabric: "Fabric") -> None:
+    """A spawned process ends with its tensors, so the first one leaves the result in a file."""
+    state = run(fabric)
+    if fabric.global_rank == 0:
+        state.save(result)
 
 
 def _run(
@@ -133,6 +146,9 @@ def _run(
 ) -> TrainingState:
     if threads is not None:
         torch.set_num_threads(threads)
+    if fabric.world_size > 1:
+        # Tensors reach spawned processes in shared memory: without a copy all would step the same weights.
+        model = copy.deepcopy(model)
     model.load_state_dict(state.weights)
     names = [name for name, _ in model.named_parameters()]
     optimizer = torch.optim.Adam(

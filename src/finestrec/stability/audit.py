@@ -13,10 +13,12 @@ perturbed log D'::
     finest-own.D'        from retrain.D', its own lists      unanchored: compared with finest.D
     retrain.D.again      the same run twice                  floor same_seed
     retrain.D, seed t                                        floor other_seed
+    retrain.D', seed t                                       anchored-update, retrain with other_seed
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,6 +37,7 @@ from finestrec.training.trained import TrainedModel
 
 REGIMES: tuple[Regime, ...] = ("anchored-update", "authors-protocol")
 METHODS = ("retrain", "warm_start", "finest")
+_SAME_RUN = "D in place of D' repeats the same run"
 
 
 def audit(
@@ -45,6 +48,7 @@ def audit(
     methods: Sequence[str] = METHODS,
     regimes: Sequence[Regime] = REGIMES,
     seeds: Sequence[int] = (0,),
+    floors: bool = True,
     instances: Literal["all", "first"] = "all",
     max_length: int = 50,
     folder: Path | None = None,
@@ -60,7 +64,9 @@ def audit(
             among them. Those are audited in the regime anchored-update.
         perturbations: What is done to the training log, each for itself.
         methods: Names of `STABILIZERS`; `retrain` is always trained, because all others start from it.
-        regimes: anchored-update, authors-protocol, unanchored; floors are always measured.
+        regimes: anchored-update, authors-protocol, unanchored.
+        floors: Measure what the same seed and another seed change by themselves. With one seed this trains with
+            the next one too.
         seeds: Each drives a whole set of runs, the perturbation included.
         instances: all test instances, or each user's first.
         max_length: Longest history of a test instance, for fitters; a recipe has its own.
@@ -106,6 +112,7 @@ def audit(
         methods=methods,
         regimes=regimes,
         seeds=seeds,
+        floors=floors,
         instances=instances,
         data=data,
         jobs=Jobs(folder, identity, on_event or (lambda _: None)),
@@ -149,6 +156,7 @@ class _Audit:
     methods: Sequence[str]
     regimes: Sequence[Regime]
     seeds: Sequence[int]
+    floors: bool
     instances: Literal["all", "first"]
     data: str
     jobs: Jobs
@@ -157,10 +165,11 @@ class _Audit:
 
     def rows(self) -> Iterator[AuditRow]:
         """Every row; the trainings of a seed are freed when its rows are made."""
-        yield from self._other_seeds()
-        self.jobs.forget()
+        if self.floors:
+            yield from self._other_seeds()
+            self.jobs.forget()
         for seed in self.seeds:
-            if seed == self.seeds[0]:
+            if self.floors and seed == self.seeds[0]:
                 base, again = self._retrain(None, seed), self._retrain(None, seed, ".again")
                 yield self._row("floor", "same_seed", None, seed, base, again)
             for perturbation in self.perturbations:
@@ -169,26 +178,16 @@ class _Audit:
             self.jobs.forget()
 
     def _other_seeds(self) -> Iterator[AuditRow]:
-        """The floor of another seed, and another seed together with the perturbation."""
-        # A single seed is given a second one to be told from: the noise floor is what every change is read against.
-        others = self.seeds if len(self.seeds) > 1 else [self.seeds[0], self.seeds[0] + 1]
-        for i, seed in enumerate(others):
-            for other in others[i + 1 :]:
-                yield self._row(
-                    "floor", "other_seed", None, seed, self._retrain(None, seed), self._retrain(None, other), other
-                )
-        for seed in self.seeds if len(self.seeds) > 1 else []:
-            for other in self.seeds:
-                for perturbation in self.perturbations if other != seed else []:
-                    yield self._row(
-                        "anchored-update",
-                        "retrain",
-                        perturbation,
-                        seed,
-                        self._retrain(None, seed),
-                        self._retrain(perturbation, other),
-                        other,
-                    )
+        """The floor of another seed, and another seed together with the perturbation: what a team sees."""
+        # A single seed is given a second one to be told from.
+        pairs = list(permutations(self.seeds, 2)) or [(self.seeds[0], self.seeds[0] + 1)]
+        for seed, other in pairs:
+            base = self._retrain(None, seed)
+            if seed < other:
+                yield self._row("floor", "other_seed", None, seed, base, self._retrain(None, other), other)
+            for perturbation in self.perturbations:
+                key = self._retrain(perturbation, other)
+                yield self._row("anchored-update", "retrain", perturbation, seed, base, key, other)
 
     def _regime(self, regime: Regime, perturbation: Perturbation, seed: int) -> Iterator[AuditRow]:
         base = self._retrain(None, seed)
@@ -199,18 +198,19 @@ class _Audit:
             for method in self.methods:
                 if regime == "anchored-update":
                     if method == "retrain":
-                        key = self._retrain(new, seed, ".again" if new is None and seed == self.seeds[0] else "")
-                        notes = [] if new or seed == self.seeds[0] else ["D in place of D' repeats the same run"]
+                        again = self.floors and new is None and seed == self.seeds[0]
+                        key = self._retrain(new, seed, ".again" if again else "")
+                        notes = [] if new or again else [_SAME_RUN]
                         yield self._row(regime, method, new, seed, base, key, notes=notes)
                     else:
                         yield self._row(regime, method, new, seed, base, self._tuned(method, new, seed))
                 elif method == "retrain" and regime == "authors-protocol":
-                    notes = [] if new else ["D in place of D' repeats the same run"]
+                    notes = [] if new else [_SAME_RUN]
                     old, key = (self._continued(log, seed) for log in (None, new))
                     yield self._row(regime, method, new, seed, old, key, notes=notes)
                 elif method == "finest":
                     old = self._tuned(method, None, seed)
-                    notes = [] if new else ["D in place of D' repeats the same run"]
+                    notes = [] if new else [_SAME_RUN]
                     key = self._followed(regime, new, seed) if new else old
                     yield self._row(regime, method, new, seed, old, key, notes=notes)
 

@@ -60,11 +60,15 @@ class StabilityAudit:
         return rows_to_frame(self.rows)
 
     def findings(self) -> list[Finding]:
-        """Coupled changes and floors, averaged over seeds; rows that change seed and log at once are left out."""
+        """Rows averaged over seeds, coupled changes first.
+
+        Rows that change seed and log at once are findings of their own, of the method "retrain, other seed".
+        """
         groups: dict[tuple[Regime, str, str | None], list[AuditRow]] = {}
-        for row in self.rows:
-            if row.other_seed is None or row.regime == "floor":
-                groups.setdefault((row.regime, row.method, row.perturbation), []).append(row)
+        for row in sorted(self.rows, key=lambda row: row.other_seed is not None):
+            both = row.regime != "floor" and row.other_seed is not None
+            method = f"{row.method}, other seed" if both else row.method
+            groups.setdefault((row.regime, method, row.perturbation), []).append(row)
         return [
             Finding(
                 regime=regime,
@@ -126,18 +130,18 @@ class StabilityAudit:
         found = {(f.regime, f.method, f.perturbation): f for f in self.findings()}
         sentences = []
         for perturbation in dict.fromkeys(row.perturbation for row in self.rows if row.perturbation):
-            retrained = found.get(("anchored-update", "retrain", perturbation))
-            if retrained is None:
-                continue
-            seed_noise = found[("floor", "other_seed", None)]
-            sentences.append(
-                f"{perturbation}: cold retraining on the perturbed log changed {_of_ten(retrained)} of 10 items of a"
-                f" user's list with everything else equal; another seed alone changes {_of_ten(seed_noise)}."
-            )
-            for method in dict.fromkeys(f.method for f in found.values() if f.regime == "anchored-update"):
-                finding = found.get(("anchored-update", method, perturbation))
-                if finding is not None and method != "retrain":
-                    sentences.append(_sentence(finding))
+            here = {
+                method: finding
+                for (regime, method, spec), finding in found.items()
+                if regime == "anchored-update" and spec == perturbation
+            }
+            if "retrain" in here:
+                text = f"{perturbation}: retraining changed {_of_ten(here['retrain'])} of 10 items, all else equal"
+                if ("floor", "other_seed", None) in found:
+                    text += f"; another seed alone changes {_of_ten(found['floor', 'other_seed', None])}"
+                    text += f"; both together {_of_ten(here['retrain, other seed'])}"
+                sentences.append(text + ".")
+            sentences += [_sentence(f) for method, f in here.items() if not method.startswith("retrain")]
         return " ".join(sentences)
 
 

@@ -1,0 +1,234 @@
+"""FINEST: the loss by hand and by a loop, the references, what takes part, and that lists hold."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import markov_log
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import windows
+from finestrec.data.splits import split
+from finestrec.errors import OptionError
+from finestrec.models import build_model
+from finestrec.perturbation.edits import edit
+from finestrec.perturbation.spec import Perturbation
+from finestrec.stability.comparing import compare, judge
+from finestrec.stabilizers import FinestTuning, Recipe, Retrain, WarmStart
+from finestrec.stabilizers.finest import (
+    AUTHORS_PRESETS,
+    Finest,
+    FinestOptions,
+    ReferenceLists,
+    rank_preserving_loss,
+    reference_lists,
+)
+from finestrec.training.options import TrainingOptions
+from finestrec.training.trained import TrainedModel
+
+
+def slow_loss(scores: list[float], m1: float, m2: float) -> float:
+    """The formulas of METHOD, section 3, step 4, with loops."""
+    k = len(scores) // 2
+    order = [max(0.0, m1 - (scores[i] - scores[i + 1])) for i in range(k - 1)]
+    margin = [max(0.0, m2 - (scores[i] - scores[k + i])) for i in range(k)]
+    return (sum(order) / len(order) if order else 0.0) + sum(margin) / len(margin)
+
+
+def test_loss_by_hand() -> None:
+    """K = 2: r1 leads r2 by 0.05 of 0.1; r1 leads r3 by 0.3; r2 trails r4 by 0.2."""
+    scores = torch.tensor([[1.0, 0.95, 0.7, 1.15]])
+    assert rank_preserving_loss(scores).item() == pytest.approx(0.05 + (0 + 0.3) / 2)
+
+
+@given(
+    st.integers(1, 5).flatmap(lambda k: st.lists(st.floats(-3, 3), min_size=2 * k, max_size=2 * k)),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_loss_equals_the_loop(scores: list[float], m1: float, m2: float) -> None:
+    ours = rank_preserving_loss(torch.tensor([scores], dtype=torch.float64), order_margin=m1, challenger_margin=m2)
+    assert ours.item() == pytest.approx(slow_loss(scores, m1, m2), abs=1e-12)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6), st.floats(-5, 5))
+def test_loss_does_not_see_a_shift_of_all_scores(scores: list[float], shift: float) -> None:
+    row = torch.tensor([scores], dtype=torch.float64)
+    torch.testing.assert_close(rank_preserving_loss(row), rank_preserving_loss(row + shift), atol=1e-9, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def base(chain: InteractionLog, small_recipe: Recipe) -> TrainedModel:
+    return Retrain(small_recipe).fit(chain, 0)
+
+
+def test_references_are_the_best_items_at_every_instance_in_evaluation(base: TrainedModel) -> None:
+    base.model.train()  # the traps: dropout on, or a model left in another mode
+    references = reference_lists(base, 10)
+    assert base.model.training
+    base.model.eval()
+    cut = windows(base.log)
+    assert references.ids.tolist() == sorted(references.ids.tolist())
+    assert len(references) == cut.n_instances
+    for window in (0, 17, 199):
+        batch = cut.batch(np.array([window]))
+        with torch.no_grad():
+            scores = base.model.scores(batch.at_positions(base.model.hidden(batch))).numpy()
+        best = np.lexsort((np.broadcast_to(np.arange(30), scores.shape), -scores))[:, :20]
+        assert np.array_equal(references.items[references.find(batch.ids)], best)
+
+
+def test_k_is_capped_at_half_the_catalogue_and_refused_below_one(base: TrainedModel) -> None:
+    assert reference_lists(base, 100).k == 15
+    with pytest.raises(OptionError, match="K is 0"):
+        reference_lists(base, 0)
+
+
+def test_find_names_what_has_no_list() -> None:
+    references = ReferenceLists(ids=np.array([3, 5, 9]), items=np.zeros((3, 4), dtype=np.int32))
+    assert references.find(np.array([9, -1, 3, 4, 10, 5])).tolist() == [2, -1, 0, -1, -1, 1]
+
+
+def test_large_lists_are_memory_mapped_and_equal(base: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = reference_lists(base, 10)
+    monkeypatch.setattr("finestrec.stabilizers.finest.references._IN_MEMORY_BYTES", 1)
+    mapped = reference_lists(base, 10)
+    assert isinstance(mapped.items, np.memmap)
+    assert np.array_equal(mapped.items, in_memory.items)
+
+
+@pytest.mark.parametrize("average", ["instance", "user"])
+def test_the_epoch_loss_is_the_mean_over_what_has_a_list(average: Any, base: TrainedModel) -> None:
+    """Summed over an epoch's batches: the mean over preserved instances, or over users of their means."""
+    references = reference_lists(base, 5)
+    kept = np.random.default_rng(0).random(len(references)) < 0.8
+    some = ReferenceLists(ids=references.ids[kept], items=references.items[kept])
+    training = TrainingOptions(batch_size=16)
+    options = FinestOptions(k=5, rho=0.05, kinds=("delete",), average=average, weight=2.0)
+    curriculum = Finest(base.log, some, options, training, seed=4)
+    cut = curriculum.windows(1)
+    assert len(cut.log) == len(base.log) - int(0.05 * len(base.log))
+    model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
+    batches = cut.deal(16, 0, 0)
+    with torch.no_grad():
+        per_batch = [float(curriculum.losses(model, cut.batch(dealt))["rank"]) for dealt in batches]
+        by_user: dict[int, list[float]] = {}
+        for window in range(len(cut.start)):
+            batch = cut.batch(np.array([window]))
+            scores = model.scores(batch.at_positions(model.hidden(batch)))
+            for row, interaction in zip(scores, batch.ids, strict=True):
+                if interaction in some.ids:
+                    items = some.items[some.ids.tolist().index(interaction)]
+                    value = slow_loss([float(row[i]) for i in items], 0.1, 0.1)
+                    by_user.setdefault(window, []).append(value)
+    everything = [value for values in by_user.values() for value in values]
+    expected = np.mean(everything) if average == "instance" else np.mean([np.mean(v) for v in by_user.values()])
+    assert sum(per_batch) / len(per_batch) == pytest.approx(2.0 * expected, rel=1e-4)
+
+
+def test_a_batch_without_lists_has_no_rank_loss(base: TrainedModel) -> None:
+    one = ReferenceLists(ids=np.array([10**9]), items=np.zeros((1, 4), dtype=np.int32))
+    curriculum = Finest(base.log, one, FinestOptions(k=2), TrainingOptions(), seed=0)
+    batch = curriculum.windows(0).batch(np.arange(10))
+    assert curriculum.losses(base.model, batch)["rank"].item() == 0
+
+
+def test_substituted_and_slid_in_instances_have_no_list(chain: InteractionLog, small_recipe: Recipe) -> None:
+    short = replace(small_recipe, training=small_recipe.training.model_copy(update={"max_length": 5}))
+    trained = Retrain(short).fit(chain, 0)
+    references = reference_lists(trained, 5)
+    last = chain.offsets[1:] - 1
+    deleted = windows(edit(chain, "delete", last[:1]).log, 5).batch(np.array([0]))
+    # The window slid by one: its first instance is new in it, and the others keep their lists.
+    assert (references.find(deleted.ids) >= 0).tolist() == [False, True, True, True, True]
+    replaced = edit(chain, "replace", last[:1], np.array([3], dtype=np.int32)).log
+    batch = windows(replaced, 5).batch(np.array([0]))
+    assert (references.find(batch.ids) >= 0).tolist() == [True, True, True, True, False]
+
+
+def test_simulation_draws_one_kind_an_epoch_and_is_coupled(chain: InteractionLog, base: TrainedModel) -> None:
+    references = reference_lists(base, 5)
+    options = FinestOptions(k=5, rho=0.02)
+    training = TrainingOptions()
+    count = int(0.02 * len(chain))
+    seen = set()
+    edited = edit(chain, "delete", np.array([50])).log
+    for epoch in range(12):
+        here, there = (Finest(log, references, options, training, seed=0).windows(epoch).log for log in (chain, edited))
+        new = int((here.interaction_ids < 0).sum())
+        kind = {-count: "delete", 0: "replace", count: "insert"}[len(here) - len(chain)]
+        assert new == (0 if kind == "delete" else count)
+        if kind != "delete":
+            least = int(np.argmin(chain.item_counts))
+            assert set(here.items[here.interaction_ids < 0].tolist()) == {least}
+        seen.add(kind)
+        assert abs((len(there) - len(edited)) - (len(here) - len(chain))) <= 1
+        survivors = set(here.interaction_ids.tolist()) ^ set(there.interaction_ids.tolist())
+        assert len(survivors) <= 3  # the deleted one, and at most one more draw each way
+    assert seen == {"delete", "replace", "insert"}
+
+
+def test_without_simulation_the_log_is_the_log(chain: InteractionLog, base: TrainedModel) -> None:
+    curriculum = Finest(chain, reference_lists(base, 5), FinestOptions(rho=0), TrainingOptions(), seed=0)
+    assert curriculum.windows(3).log is chain
+
+
+@pytest.mark.parametrize("model", sorted(AUTHORS_PRESETS))
+def test_the_authors_presets_are_options(model: str) -> None:
+    assert FinestOptions(**AUTHORS_PRESETS[model]).average == "user"
+
+
+@pytest.mark.parametrize(("model", "share"), [("lrurec", 0.7), ("lstm", 0.85)])
+def test_finest_holds_lists_better_than_warm_start_at_no_loss(model: str, share: float) -> None:
+    """A thousandth of a simulated log is deleted; the same epochs, with and without the rank loss.
+
+    The LSTM's scores lie closer together than the margins ask, so it gains less (and loses with heavier weights).
+    """
+    log = markov_log(300, 40, 20, seed=3)
+    parts = split(log)
+    recipe = Recipe.of(
+        model,
+        model_options={"hidden": 32, "blocks": 1},
+        training={"epochs": 8, "lr": 1e-2},
+        finest={"epochs": 4, "lr": 3e-3, "k": 10, "weight": 1.0},
+    )
+    test = parts.held_out(50)
+    incumbent = Retrain(recipe).fit(parts.train, 0)
+    changed = Perturbation.parse("delete:random:0.001").apply(parts.train, 0).log
+    before = judge(incumbent, test)
+    warm, finest = (judge(cls(recipe).fit(changed, 0, incumbent), test) for cls in (WarmStart, FinestTuning))
+    held, moved = (compare(before, side, test).means()["RBO(p=0.9)"] for side in (finest, warm))
+    assert held is not None
+    assert moved is not None
+    assert 1 - held < share * (1 - moved)
+    after, until = finest.accuracy()["NDCG@10"], before.accuracy()["NDCG@10"]
+    assert after is not None
+    assert until is not None
+    assert after > 0.98 * until
+
+
+def test_fine_tuning_resumes_to_the_same_bits(base: TrainedModel, small_recipe: Recipe, tmp_path: Any) -> None:
+    whole = FinestTuning(small_recipe).fit(base.log, 0, base)
+    checkpoint = tmp_path / "finest.safetensors"
+    one_epoch = replace(small_recipe, finest=small_recipe.finest.model_copy(update={"epochs": 1}))
+    FinestTuning(one_epoch).fit(base.log, 0, base, checkpoint=checkpoint)
+    resumed = FinestTuning(small_recipe).fit(base.log, 0, base, checkpoint=checkpoint)
+    again = FinestTuning(small_recipe).fit(base.log, 0, base, checkpoint=checkpoint)
+    for key, value in whole.state.weights.items():
+        assert torch.equal(value, resumed.state.weights[key])
+        assert torch.equal(value, again.model.state_dict()[key])
+
+
+def test_the_incumbent_is_not_touched(base: TrainedModel, small_recipe: Recipe) -> None:
+    before = {key: value.clone() for key, value in base.model.state_dict().items()}
+    FinestTuning(small_recipe).fit(base.log, 0, base)
+    assert all(torch.equal(value, base.model.state_dict()[key]) for key, value in before.items())
+
+
+def test_fine_tuning_without_an_incumbent_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
+    with pytest.raises(OptionError, match="starts from a trained model"):
+        WarmStart(small_recipe).fit(chain, 0)

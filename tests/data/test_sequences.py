@@ -72,6 +72,7 @@ def contents(made: Windows) -> list[list[tuple[int, int]]]:
 def test_windows_agree_with_a_loop_over_users(log: InteractionLog, max_length: int, mode: WindowMode) -> None:
     made = windows(log, max_length, mode)
     assert rows_of(made) == slow_windows(log, max_length, mode)
+    assert (made.start <= made.end).all()
     on_root = slow_windows(log.root, max_length, mode)
     assert made.dealt_lengths.tolist() == [len(rows) for rows in on_root]
     assert made.n_instances == sum(max(len(rows) - 1, 0) for rows in rows_of(made))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_logs import ITEMS, N_ITEMS, Row, check_invariants, logs, make, of_lengths, rows_of
 
-from finestrec.data.log import InteractionLog
+from finestrec.data.log import InteractionLog, Vocabulary
 from finestrec.data.splits import Split
 from finestrec.errors import DataError, OptionError
 from finestrec.perturbation.edits import EditKind, PerturbedLog, SubstituteRule, edit, substitutes
@@ -198,23 +198,27 @@ def test_editing_the_whole_log_edits_its_training_part_alike(
     rows = sorted(data.draw(st.sets(st.integers(0, len(split.train) - 1)))) if len(split.train) else []
     items = data.draw(st.lists(st.integers(0, N_ITEMS - 1), min_size=len(rows), max_size=len(rows)))
     perturbed = apply(split.train, kind, rows, items)
-    # A vocabulary of its own, in another order.
-    order = data.draw(st.permutations(range(N_ITEMS)))
-    whole = replace(
-        log,
-        items=np.array([order.index(item) for item in log.items], dtype=np.int32),
-        vocabulary=replace(log.vocabulary, items=pl.Series([ITEMS[item] for item in order])),
+    # A vocabulary of its own: users and items in another order.
+    user_order = data.draw(st.permutations(range(log.n_users)))
+    item_order = data.draw(st.permutations(range(N_ITEMS)))
+    whole_rows = [row for user in user_order for row in rows_of(log) if row.user == user]
+    whole = InteractionLog(
+        items=np.array([item_order.index(row.item) for row in whole_rows], dtype=np.int32),
+        times=np.array([row.time for row in whole_rows]),
+        interaction_ids=np.array([row.id for row in whole_rows]),
+        offsets=np.cumsum([0, *log.lengths[user_order]]),
+        vocabulary=Vocabulary(
+            pl.Series([f"u{user}" for user in user_order]), pl.Series([ITEMS[item] for item in item_order])
+        ),
     )
     got = edit_whole(whole, split.train, perturbed.edits)
     check_invariants(got)
-    raw = [got.vocabulary.items[int(item)] for item in got.items]
-    expected: list[tuple[int, str, int, int]] = []
-    for user in range(log.n_users):
+    expected: list[tuple[str, str, int, int]] = []
+    for user in user_order:
         trained = [row for row in rows_of(perturbed.log) if row.user == user]
         tested = [row for row in rows_of(log) if row.user == user][n_train[user] :]
-        expected += [(user, ITEMS[row.item], row.time, row.id) for row in trained + tested]
-    found = list(zip(got.users.tolist(), raw, got.times.tolist(), got.interaction_ids.tolist(), strict=True))
-    assert found == expected
+        expected += [(f"u{user}", ITEMS[row.item], row.time, row.id) for row in trained + tested]
+    assert got.to_frame().rows() == expected
 
 
 def test_edits_of_another_log_are_refused() -> None:

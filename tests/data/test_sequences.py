@@ -116,6 +116,14 @@ def test_borders_under_edits_worked_by_hand(kind: EditKind, rows: list[int], exp
     assert made.dealt_lengths.tolist() == [4, 4, 2, 3]
 
 
+def test_a_window_ends_with_its_user_where_the_next_survivor_is_far() -> None:
+    # The border 6 and what follows it are gone, and the next user begins with a row that is new.
+    log = edited(edited(of_lengths(8, 3), "delete", [6, 7]), "replace", [6])
+    made = windows(log, 3, "all")
+    assert made.start.tolist() == [0, 3, 6, 6]
+    assert made.end.tolist() == [4, 6, 6, 9]
+
+
 @settings(deadline=None)
 @given(logs(), LENGTHS)
 def test_in_mode_all_each_interaction_but_a_users_first_is_an_instance_once(

@@ -86,11 +86,13 @@ def train(
     Raises:
         TrainingError: If the loss is NaN or infinite; names epoch, step and learning rate.
     """
+    state = state or TrainingState.of(model)
+    if _is_finished(state, options):
+        return _loaded(model, state)
     # Two and a half seconds that ranking with a trained model need not wait for.
     from lightning_fabric import Fabric
 
     device = device or DeviceOptions()
-    state = state or TrainingState.of(model)
     if device.threads is not None:
         torch.set_num_threads(device.threads)
     run = partial(
@@ -119,7 +121,11 @@ def train(
             result = Path(folder) / "state.safetensors"
             fabric.launch(partial(_run_to_file, run, result))
             state = TrainingState.load(result)
-    model.load_state_dict(state.best_weights if options.patience else state.weights)
+    return _loaded(model, state)
+
+
+def _loaded(model: NextItemModel, state: TrainingState) -> TrainingState:
+    model.load_state_dict(state.best_weights or state.weights)
     model.to("cpu").eval()
     return state
 
@@ -163,7 +169,7 @@ def _run(
         windows = curriculum.windows(state.epochs_done)
         progress.begin(options.epochs, state.epochs_done, windows.n_batches(options.batch_size))
     try:
-        while state.epochs_done < options.epochs and not _exhausted(state, options):
+        while not _is_finished(state, options):
             record = _epoch(fabric, step_module, optimizer, curriculum, options, seed, state.epochs_done, progress)
             if validation is not None and options.patience is not None:
                 score = float(ndcg(rank(model, validation, 10).target_ranks, 10).mean())
@@ -184,7 +190,9 @@ def _run(
     return state
 
 
-def _exhausted(state: TrainingState, options: TrainingOptions) -> bool:
+def _is_finished(state: TrainingState, options: TrainingOptions) -> bool:
+    if state.epochs_done >= options.epochs:
+        return True
     if options.patience is None or not state.history:
         return False
     scores = [record.validation_ndcg or 0.0 for record in state.history]

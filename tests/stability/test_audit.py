@@ -1,0 +1,208 @@
+"""The audit: what is trained once, what rows say, floors, resuming, other people's models."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances
+from finestrec.data.splits import Split, SplitOptions, split
+from finestrec.errors import DataError, OptionError, RunFolderError
+from finestrec.ranking import TopLists
+from finestrec.stability.audit import audit
+from finestrec.stability.results import StabilityAudit
+from finestrec.stability.rows import AuditRow
+from finestrec.stabilizers import Recipe
+
+SPEC = "delete:random:0.01"
+
+
+@pytest.fixture(scope="module")
+def parts(chain: InteractionLog) -> Split:
+    return split(chain)
+
+
+@pytest.fixture(scope="module")
+def whole(parts: Split, small_recipe: Recipe) -> StabilityAudit:
+    regimes: Any = ["anchored-update", "authors-protocol", "unanchored"]
+    return audit(parts, small_recipe, perturbations=[SPEC], regimes=regimes, seeds=[0, 1], data="chain")
+
+
+def row(result: StabilityAudit, regime: str, method: str, **where: Any) -> AuditRow:
+    wanted = {"regime": regime, "method": method, "perturbation": SPEC, "seed": 0, "other_seed": None, **where}
+    found = [r for r in result.rows if all(getattr(r, key) == value for key, value in wanted.items())]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_same_seed_twice_has_bit_identical_lists(whole: StabilityAudit) -> None:
+    floor = row(whole, "floor", "same_seed", perturbation=None)
+    assert floor.measures == {
+        "RBO(p=0.9)": 1.0,
+        "FRBO(p=0.9)@10": 1.0,
+        "Jaccard@10": 1.0,
+        "Turnover@10": 0.0,
+        "AverageOverlap@all": 1.0,
+    }
+
+
+def test_every_method_and_regime_has_its_row_with_and_without_a_perturbation(whole: StabilityAudit) -> None:
+    expected = {
+        ("anchored-update", "retrain"),
+        ("anchored-update", "warm_start"),
+        ("anchored-update", "finest"),
+        ("authors-protocol", "retrain"),
+        ("authors-protocol", "finest"),
+        ("unanchored", "finest"),
+    }
+    for seed in (0, 1):
+        for perturbation in (SPEC, None):
+            found = {
+                (r.regime, r.method)
+                for r in whole.rows
+                if r.seed == seed and r.other_seed is None and r.perturbation == perturbation and r.regime != "floor"
+            }
+            assert found == expected
+
+
+def test_rows_carry_what_a_reader_needs(whole: StabilityAudit, parts: Split) -> None:
+    for each in whole.rows:
+        assert each.log_fingerprint == parts.train.fingerprint
+        assert each.n_instances == 200
+        assert each.options["finest"]["k"] == 10
+        assert each.seconds > 0
+        assert each.peak_memory > 10_000_000
+        assert all(0 <= value <= 1 for value in each.measures.values() if value is not None)
+
+
+def test_both_seeds_together_are_rows_of_their_own(whole: StabilityAudit) -> None:
+    for seed, other in ((0, 1), (1, 0)):
+        both = row(whole, "anchored-update", "retrain", seed=seed, other_seed=other)
+        coupled = row(whole, "anchored-update", "retrain", seed=seed)
+        assert (both.measures["Jaccard@10"] or 0) < (coupled.measures["Jaccard@10"] or 0)
+
+
+def test_excess_over_seed_noise_is_the_mean_difference(whole: StabilityAudit) -> None:
+    noise = row(whole, "floor", "other_seed", perturbation=None, other_seed=1).measures["Jaccard@10"]
+    pairs = [
+        row(whole, "anchored-update", "retrain", seed=s, other_seed=t).measures["Jaccard@10"]
+        for s, t in ((0, 1), (1, 0))
+    ]
+    excess = whole.excess_over_seed_noise()
+    assert len(excess) == 1
+    assert excess[0]["pairs"] == 2
+    assert noise is not None
+    expected = np.mean([noise - (value or 0.0) for value in pairs])
+    assert excess[0]["measures"]["Jaccard@10"] == pytest.approx(expected)
+
+
+def test_accuracy_is_that_of_the_side_it_names(whole: StabilityAudit) -> None:
+    anchored = row(whole, "anchored-update", "finest")
+    base = row(whole, "floor", "same_seed", perturbation=None)
+    assert anchored.reference_accuracy == base.reference_accuracy
+    assert anchored.accuracy != anchored.reference_accuracy
+    before, after = anchored.reference_accuracy["NDCG@10"], anchored.accuracy["NDCG@10"]
+    assert anchored.ndcg_change is not None
+    assert before
+    assert after
+    assert anchored.ndcg_change["mean"] == pytest.approx(after / before - 1)
+    assert anchored.ndcg_change["lower"] <= anchored.ndcg_change["mean"] <= anchored.ndcg_change["upper"]
+
+
+def test_words_and_tables_say_the_numbers(whole: StabilityAudit) -> None:
+    words = whole.verdict()
+    turned = row(whole, "anchored-update", "retrain").measures["Turnover@10"]
+    again = row(whole, "anchored-update", "retrain", seed=1).measures["Turnover@10"]
+    assert f"changed {5 * ((turned or 0) + (again or 0)):.1f} of 10 items" in words
+    assert "With finest" in words
+    assert whole.table("anchored-update", SPEC).row_count == 2 + 3 + 3 + 1
+    frame = whole.frame()
+    assert len(frame) == len(whole.rows)
+    assert frame["measures.Jaccard@10"][0] == whole.rows[0].measures["Jaccard@10"]
+    assert whole.to_json()["schema"] == 1
+
+
+def test_a_folder_is_entered_again_and_nothing_is_trained_twice(
+    parts: Split, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import finestrec.training.loop as loop
+
+    arguments: Any = {"perturbations": [SPEC], "regimes": ["anchored-update"], "folder": tmp_path}
+    whole = audit(parts, small_recipe, **arguments)
+    trained: list[int] = []
+    epoch = loop._epoch
+    monkeypatch.setattr(loop, "_epoch", lambda *a, **k: (trained.append(1), epoch(*a, **k))[1])
+
+    again = audit(parts, small_recipe, **arguments)
+    assert trained == []
+    assert [r.to_json() for r in again.rows] == [r.to_json() for r in whole.rows]
+    missing = next(tmp_path.glob("row.anchored-update.finest.*"))
+    missing.unlink()
+    next(tmp_path.glob("finest.delete*.safetensors")).unlink()
+    rerun = audit(parts, small_recipe, **arguments)
+    assert len(trained) == small_recipe.finest.epochs
+    assert [r.measures for r in rerun.rows] == [r.measures for r in whole.rows]
+
+
+def test_a_folder_of_other_options_is_refused(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
+    arguments: Any = {"regimes": ["anchored-update"], "methods": ["retrain"], "floors": False, "folder": tmp_path}
+    audit(parts, small_recipe, perturbations=[SPEC], **arguments)
+    other = Recipe.of("lrurec", model_options={"hidden": 8, "blocks": 1})
+    with pytest.raises(RunFolderError, match=r"other .*model_options"):
+        audit(parts, other, perturbations=[SPEC], **arguments)
+
+
+class Popular:
+    """A stranger's model: the most popular items, and nothing of ours."""
+
+    def fit(self, log: InteractionLog, seed: int, incumbent: Any = None) -> "Popular":
+        self.order = np.argsort(-log.item_counts, kind="stable").astype(np.int32)
+        return self
+
+    def rank(self, instances: Instances, k: int) -> TopLists:
+        place = np.empty(len(self.order), dtype=np.int64)
+        place[self.order] = np.arange(1, len(self.order) + 1)
+        items = np.tile(self.order[:k], (len(instances), 1))
+        return TopLists(items, place[instances.targets], np.zeros(items.shape, dtype=np.float32))
+
+
+def test_a_strangers_model_is_audited_through_fit_and_rank(parts: Split) -> None:
+    result = audit(
+        parts, {"retrain": Popular()}, perturbations=[SPEC], methods=["retrain"], regimes=["anchored-update"]
+    )
+    moved = row(result, "anchored-update", "retrain").measures["RBO(p=0.9)"]
+    floor = row(result, "floor", "other_seed", perturbation=None, other_seed=1).measures["RBO(p=0.9)"]
+    assert floor == 1.0
+    assert moved is not None
+    assert 0.5 < moved < 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ["finnest"]}, "unknown method 'finnest'; known are retrain, warm_start, finest"),
+        ({"regimes": ["anchored"]}, "unknown regime 'anchored'"),
+        ({"regimes": ["floor"]}, "unknown regime 'floor'"),
+        ({"seeds": []}, "expected one or more"),
+        ({"seeds": [1, 1]}, "different ones"),
+        ({"perturbations": ["remove:random:1"]}, "unknown kind of perturbation 'remove'"),
+        ({"perturbations": ["delete:random:1.5"]}, "outside"),
+    ],
+)
+def test_unknown_words_are_refused(change: dict[str, Any], message: str, parts: Split, small_recipe: Recipe) -> None:
+    with pytest.raises(OptionError, match=message):
+        audit(parts, small_recipe, **change)
+
+
+def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
+    with pytest.raises(DataError, match="no test instances"):
+        audit(split(chain, SplitOptions(method="none")), small_recipe)
+
+
+def test_missing_fitters_and_regimes_of_fitters_are_refused(parts: Split) -> None:
+    with pytest.raises(OptionError, match="no fitter for finest, warm_start"):
+        audit(parts, {"retrain": Popular()}, regimes=["anchored-update"])
+    with pytest.raises(OptionError, match="anchored-update only"):
+        audit(parts, {"retrain": Popular()}, methods=["retrain"])

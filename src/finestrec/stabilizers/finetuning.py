@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from finestrec.data.log import InteractionLog
-from finestrec.stabilizers.base import Strategy, saver
-from finestrec.stabilizers.finest import Finest, reference_lists
+from finestrec.stabilizers.base import Recipe, Strategy, saver
+from finestrec.stabilizers.finest import Finest, FinestOptions, ReferenceLists, reference_lists
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.trained import TrainedModel
@@ -61,13 +62,51 @@ class FinestTuning(FineTuning):
 
     Attributes:
         anchor: Whose lists are preserved, made on its own training log; the incumbent's by default.
+        references: Lists that were made already, in place of the anchor's.
         directory: Where very large reference lists are kept meanwhile.
     """
 
     anchor: TrainedModel | None = None
+    references: ReferenceLists | None = None
     directory: Path | None = None
 
     def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
-        references = reference_lists(self.anchor or incumbent, self.recipe.finest.k, self.directory)
+        references = self.references
+        if references is None:
+            references = reference_lists(self.anchor or incumbent, self.recipe.finest.k, self.directory)
         return Finest(log, references, self.recipe.finest, self.recipe.finetuning, seed)
+
+
+def finest(
+    incumbent: TrainedModel,
+    log: InteractionLog | None = None,
+    *,
+    options: dict[str, Any] | FinestOptions | None = None,
+    references: ReferenceLists | None = None,
+    seed: int | None = None,
+) -> TrainedModel:
+    """Fine-tune a trained model so that its lists hold.
+
+    Args:
+        incumbent: The trained model; it is not changed.
+        log: The training interactions to fine-tune on, by default those that it was trained on.
+        options: FINEST's options, by field name or complete.
+        references: Lists to preserve; by default the incumbent's, made now.
+        seed: Drives simulation, order and dropout; by default the incumbent's.
+
+    Returns:
+        A new trained model.
+
+    Raises:
+        OptionError: If an option does not fit.
+        TrainingError: If the loss is NaN or infinite.
+    """
+    recipe = Recipe(
+        model=incumbent.model.name,
+        model_options=incumbent.model.options,
+        training=incumbent.options,
+        finest=options if isinstance(options, FinestOptions) else FinestOptions.model_validate(options or {}),
+    )
+    fitter = FinestTuning(recipe, references=references)
+    return fitter.fit(log or incumbent.log, incumbent.seed if seed is None else seed, incumbent)

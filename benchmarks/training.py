@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from benchmarks.machine import gflops, header, megabytes
 from benchmarks.plain_lrurec import PlainLRURec
-
 from finestrec.data.log import InteractionLog
 from finestrec.data.simulator import SimulatorOptions, simulate
 from finestrec.data.sources import read_log
@@ -85,18 +85,22 @@ def compare(log: InteractionLog, epochs: int) -> None:
     reset_peak()
     plain = min(plain_epochs(train, epochs))
     plain_peak = peak_bytes()
-    print(f"\n{log}; {ours.windows.n_instances:,} training positions")
-    print(f"{'':34}{'seconds':>9}{'ratio':>8}{'peak MB':>9}")
-    print(f"{'plain LRURec, one epoch':34}{plain:9.2f}{plain / epoch:7.1f}x{megabytes(plain_peak):9.0f}")
-    print(f"{'finestrec LRURec, one epoch':34}{epoch:9.2f}{1:7.1f}x{megabytes(our_peak):9.0f}")
-    print(f"{'  its matrix products alone':34}{limit:9.2f}{limit / epoch:7.0%} {megabytes(0):9.0f}  at {speed:.0f} GFLOP/s")
-    print(f"{'a FINEST epoch':34}{tuned:9.2f}{tuned / epoch:7.2f}x{megabytes(finest_peak):9.0f}")
-    print(f"{'reference lists of all instances':34}{reference_seconds:9.2f}{reference_seconds / epoch:7.2f}x{megabytes(reference_peak):9.0f}")
+    rows = [
+        ("plain LRURec, one epoch", plain, plain_peak),
+        ("finestrec LRURec, one epoch", epoch, our_peak),
+        ("  the same at the product limit", limit, 0),
+        ("a FINEST epoch", tuned, finest_peak),
+        ("reference lists of all instances", reference_seconds, reference_peak),
+    ]
+    print(f"\n{log}; {ours.windows.n_instances:,} training positions; products at {speed:.0f} GFLOP/s")
+    print(f"{'':34}{'seconds':>9}{'of ours':>9}{'peak MB':>9}")
+    for label, seconds, peak in rows:
+        print(f"{label:34}{seconds:9.2f}{seconds / epoch:8.2f}x{megabytes(peak):9.0f}")
 
 
 def growth() -> None:
     """Print one epoch and the reference lists on simulated logs of x1, x4 and x16 the interactions."""
-    print(f"\n{'interactions':>14}{'epoch s':>9}{'us/position':>13}{'references s':>14}{'us/position':>13}{'peak MB':>9}")
+    print(f"\n{'interactions':>14}{'epoch s':>9}{'us/position':>13}{'references s':>14}{'us/position':>13}{'MB':>9}")
     for factor in (1, 4, 16):
         log = simulate(SimulatorOptions(users=400 * factor, items=500), seed=0).with_min_length(10)
         train = split(log).train

@@ -10,8 +10,10 @@ from packed import logs, of_lengths, packed, segments
 from pydantic import ValidationError
 
 from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import windows
 from finestrec.data.splits import Split, SplitOptions, split, validation_split
 from finestrec.errors import DataError
+from finestrec.perturbation.edits import edit
 
 METHODS = ["last-fraction", "leave-one-out", "time", "none"]
 PERCENTS = st.integers(1, 99)
@@ -23,7 +25,7 @@ def slow_test_rows(log: InteractionLog, method: str, fraction: Decimal) -> set[i
         return set(everything[len(log) - floor(fraction * len(log)) :])
     held_out: set[int] = set()
     for rows in segments(log):
-        count = {"last-fraction": floor(fraction * len(rows)), "leave-one-out": 1, "none": 0}[method]
+        count = {"last-fraction": floor(fraction * len(rows)), "leave-one-out": int(len(rows) > 1), "none": 0}[method]
         if rows and count:
             held_out.update(rows[-count:])
     return held_out
@@ -93,7 +95,7 @@ def test_none_trains_on_everything() -> None:
     ("lengths", "options", "message"),
     [
         ((9, 3), {}, r"fraction 0\.1 holds out nothing: the longest history has 9 interactions.*or the method 'none'"),
-        ((1, 1, 0), {"method": "leave-one-out"}, r"'leave-one-out' leaves no training interactions"),
+        ((1, 1, 0), {"method": "leave-one-out"}, r"'leave-one-out' .*holds out nothing"),
         ((4,), {"method": "time", "fraction": 0.2}, "holds out nothing"),
         ((0, 0), {"method": "none"}, "leaves no training interactions"),
     ],
@@ -175,3 +177,19 @@ def test_a_first_interaction_is_never_a_test_instance() -> None:
     log = of_lengths(1, 3)
     made = Split(log=log, n_train=np.array([0, 0]))
     assert made.held_out(max_length=5).end.tolist() == [2, 3]
+
+
+def test_validation_of_an_edited_log_is_cut_where_the_unperturbed_one_is() -> None:
+    """Nothing is split again after a perturbation, and batches are still dealt from the unperturbed log."""
+    log = of_lengths(12, 1, 30, 5)
+    whole = validation_split(log)
+    rows = np.array([0, 11, 20, 42, 47])  # training and held-out interactions of several users
+    edited = edit(log, "delete", rows).log
+    cut = validation_split(edited)
+    gone = set(log.interaction_ids[rows].tolist())
+    assert cut.train.interaction_ids.tolist() == [i for i in whole.train.interaction_ids.tolist() if i not in gone]
+    assert cut.train.root is not cut.train
+    assert cut.train.root.interaction_ids.tolist() == whole.train.interaction_ids.tolist()
+    assert windows(cut.train).dealt_lengths.tolist() == windows(whole.train).dealt_lengths.tolist()
+    erased = edit(log, "delete", np.arange(13, 43)).log
+    assert validation_split(erased).n_train.tolist() == [*whole.n_train[:2].tolist(), 0, int(whole.n_train[3])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import markov_log
+from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import PADDING, SequenceBatch, windows
 from finestrec.data.splits import split

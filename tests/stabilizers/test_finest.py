@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import markov_log
+from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
 from finestrec.data.splits import split

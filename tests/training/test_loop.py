@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from conftest import markov_log
+from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
 from finestrec.errors import RunFolderError, TrainingError

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.data.log import InteractionLog
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.randomness import generator, hashed
 
 if TYPE_CHECKING:
@@ -123,6 +123,10 @@ class Windows:
         batch = np.minimum(middle * n_batches // max(self.n_dealt_instances, 1), n_batches - 1)
         dealt = np.split(order, np.searchsorted(batch, np.arange(1, n_batches)))
         return [dealt[i] for i in generator(seed, "order", epoch).permutation(n_batches)]
+
+    def has_instances(self, windows: NDArray[np.int64]) -> bool:
+        """Whether any of some windows has a position to predict."""
+        return bool((self.end[windows] - self.start[windows] > 1).any())
 
     def batch(self, windows: NDArray[np.int64]) -> SequenceBatch:
         """The padded batch of some windows; windows without an instance are left out."""
@@ -270,18 +274,31 @@ def windows(log: InteractionLog, max_length: int = 50, mode: WindowMode = "last"
     root_start = root.offsets[user] + number * max_length
     is_last = number == n_windows[user] - 1
     root_end = np.where(is_last, root.offsets[user + 1], root_start + max_length + 1)
-    border = np.minimum(_survivor(log, root_start), log.offsets[user + 1])
+    border = np.minimum(surviving_rows(log, root_start), log.offsets[user + 1])
     start = np.where(number == 0, log.offsets[user], border)
     next_start = np.append(start[1:], 0)
     end = np.where(is_last, log.offsets[user + 1], np.minimum(next_start + 1, log.offsets[user + 1]))
     return Windows(log, np.maximum(start, end - (max_length + 1)), end, root_end - root_start)
 
 
-def _survivor(log: InteractionLog, root_rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The row in `log` of the first surviving interaction at or after each row of its root, else len(log)."""
+def surviving_rows(log: InteractionLog, root_rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where rows of the unperturbed log stand after the edits.
+
+    Args:
+        log: An edited log.
+        root_rows: Row positions in its root, shape (n,).
+
+    Returns:
+        The row in `log` of the first surviving interaction at or after each, or len(log), shape (n,).
+
+    Raises:
+        DataError: If the root itself has rows without a lasting id.
+    """
     root = log.root
     if log is root:
         return root_rows
+    if len(root) and int(root.interaction_ids.min()) < 0:
+        raise DataError("the unperturbed log has interactions without a lasting id, so no row of it can be found again")
     by_id = np.argsort(root.interaction_ids)
     # What the root lacks is new: edits have no id, the next night's rows have one of their own.
     kept = np.flatnonzero(np.isin(log.interaction_ids, root.interaction_ids))

@@ -4,7 +4,7 @@ A split is a number of training interactions per user: the rest of the user's se
 once, on the unperturbed log, and never again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from finestrec.data.log import InteractionLog
-from finestrec.data.sequences import Instances
+from finestrec.data.sequences import Instances, surviving_rows
 from finestrec.errors import DataError
 from finestrec.options import Options
 
@@ -24,8 +24,8 @@ class SplitOptions(Options):
     """How a log becomes training and test interactions."""
 
     method: SplitMethod = "last-fraction"
-    """last-fraction: the last floor(fraction * length) interactions of each user are test; leave-one-out: the last
-    one; time: the last `fraction` of the whole log, by one cut in time; none: everything is trained on."""
+    """last-fraction: the last floor(fraction * length) interactions of each user are test; leave-one-out: the
+    last one, of users with two or more; time: the last `fraction` of the whole log, by one cut in time; none: everything is trained on."""
     fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of a user's sequence (last-fraction) or of the log (time) that is held out."""
 
@@ -37,10 +37,12 @@ class Split:
     Attributes:
         log: The whole log.
         n_train: Training interactions per user, int64, shape (U,); the first ones of the user's sequence.
+        origin: The training part of the unperturbed log, where `log` is an edited one.
     """
 
     log: InteractionLog
     n_train: NDArray[np.int64]
+    origin: InteractionLog | None = None
 
     @cached_property
     def is_train(self) -> NDArray[np.bool_]:
@@ -51,7 +53,7 @@ class Split:
     @cached_property
     def train(self) -> InteractionLog:
         """The training interactions, under the vocabulary of the whole log."""
-        return self.log.keep(self.is_train)
+        return replace(self.log.keep(self.is_train), origin=self.origin)
 
     def held_out(self, max_length: int) -> Instances:
         """The held-out interactions, each with at most `max_length` interactions before it.
@@ -88,7 +90,7 @@ def split(log: InteractionLog, options: SplitOptions | None = None) -> Split:
         # The small constant undoes the rounding of decimal fractions such as 0.29 * 100 = 28.999999999999996.
         n_test = np.floor(options.fraction * log.lengths + 1e-9).astype(np.int64)
     elif options.method == "leave-one-out":
-        n_test = np.minimum(log.lengths, 1)
+        n_test = np.where(log.lengths > 1, 1, 0)
     elif options.method == "time":
         is_test = np.zeros(len(log), dtype=bool)
         is_test[log.order()[len(log) - int(np.floor(options.fraction * len(log) + 1e-9)) :]] = True
@@ -101,9 +103,10 @@ def split(log: InteractionLog, options: SplitOptions | None = None) -> Split:
             f"the split {options.method!r} leaves no training interactions; use a smaller fraction or more data"
         )
     if options.method != "none" and int(n_test.sum()) == 0:
+        fraction = "" if options.method == "leave-one-out" else f" with fraction {options.fraction}"
         raise DataError(
-            f"the split {options.method!r} with fraction {options.fraction} holds out nothing: the longest history has"
-            f" {int(log.lengths.max())} interactions; use a larger fraction (split.fraction) or the method 'none'"
+            f"the split {options.method!r}{fraction} holds out nothing: the longest history has"
+            f" {int(log.lengths.max())} interactions; use a larger fraction (split.fraction), or the method 'none'"
         )
     return result
 
@@ -111,7 +114,13 @@ def split(log: InteractionLog, options: SplitOptions | None = None) -> Split:
 def validation_split(train: InteractionLog) -> Split:
     """Hold out the last max(1, floor(n / 10)) training interactions of each user, for early stopping and tuning.
 
-    A user with one training interaction keeps it.
+    n is counted in the unperturbed log, and an edited log is cut at the same interaction: nothing is split again
+    after a perturbation. A user with one training interaction keeps it.
     """
-    n_valid = np.where(train.lengths > 1, np.maximum(1, train.lengths // 10), 0)
-    return Split(log=train, n_train=train.lengths - n_valid)
+    root = train.root
+    n_valid = np.where(root.lengths > 1, np.maximum(1, root.lengths // 10), 0)
+    if train is root:
+        return Split(log=train, n_train=train.lengths - n_valid)
+    border = surviving_rows(train, root.offsets[1:] - n_valid)
+    n_train = np.clip(border, train.offsets[:-1], train.offsets[1:]) - train.offsets[:-1]
+    return Split(log=train, n_train=n_train, origin=validation_split(root).train)

@@ -215,6 +215,8 @@ def _epoch(
     sums: dict[str, float] = {}
     step_module.train()
     for step, dealt in enumerate(batches):
+        if not windows.has_instances(dealt):  # a step on nothing would still move the weights by their momentum
+            continue
         # Neighbours in a batch have similar lengths, so every device gets a similar share.
         batch = windows.batch(dealt[fabric.global_rank :: fabric.world_size]).to(fabric.device)
         with torch_stream(seed, "dropout", epoch, step, fabric.global_rank, device=fabric.device):

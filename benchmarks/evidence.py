@@ -1,0 +1,159 @@
+"""The evidence of docs/results: audits of LRURec and LSTM on two real logs, and parity with the authors' code.
+
+``python -m benchmarks.evidence --out runs/evidence [PART ...]`` runs the parts and writes their tables. Each part keeps
+its finished trainings in a folder of its own, so the command can be stopped at any moment and started again, and two
+parts can run side by side. Results depend on the number of threads in their last bits, so it is fixed to one.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finestrec.data.files import write_aside
+from finestrec.data.sources import read_log
+from finestrec.data.splits import split
+from finestrec.stability.audit import audit
+from finestrec.stability.results import Finding, StabilityAudit
+from finestrec.stability.rows import AuditRow
+from finestrec.stabilizers import Recipe
+from finestrec.stabilizers.finest import AUTHORS_PRESETS
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared/data"
+RESULTS = ROOT / "docs/results"
+SPEC = "delete:random:0.001"
+MEASURES = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all", "MRR", "Recall@10", "NDCG@10")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One audit.
+
+    Attributes:
+        log: Name of a file of the data folder.
+        model: Name of the model.
+        seeds: Seeds, in the order in which they are run.
+        epochs: E and F.
+        finest: Options of FINEST besides its epochs.
+        regimes: Of METHOD, section 3.
+    """
+
+    log: str
+    model: str
+    seeds: tuple[int, ...]
+    epochs: tuple[int, int] = (15, 10)
+    finest: dict[str, Any] = field(default_factory=dict)
+    regimes: tuple[Any, ...] = ("anchored-update", "authors-protocol")
+
+
+PARTS = {
+    "reddit-lrurec": Part("reddit", "lrurec", (0, 1, 2)),
+    "foursquare-lrurec": Part("foursquare", "lrurec", (0, 1)),
+    "reddit-lstm": Part("reddit", "lstm", (0, 1, 2)),
+    "foursquare-lstm": Part("foursquare", "lstm", (0, 1)),
+    "parity": Part("reddit", "lrurec", (0, 1, 2), (8, 6), AUTHORS_PRESETS["lrurec"], ("authors-protocol",)),
+}
+
+
+def run(name: str, out: Path) -> StabilityAudit:
+    """Run a part, or what is missing of it."""
+    part = PARTS[name]
+    began = time.monotonic()
+    recipe = Recipe.of(
+        part.model, training={"epochs": part.epochs[0]}, finest={**part.finest, "epochs": part.epochs[1]}
+    )
+    result = audit(
+        split(read_log(DATA / f"{part.log}.tsv", min_length=10)),
+        recipe,
+        perturbations=[SPEC],
+        regimes=part.regimes,
+        seeds=part.seeds,
+        folder=out / name,
+        data=part.log,
+        on_event=lambda text: print(f"{name} {time.monotonic() - began:6.0f} s: {text}", flush=True),
+    )
+    write_aside(RESULTS / f"{name}.json", json.dumps(_brief(result), indent=1) + "\n")
+    write_aside(RESULTS / f"{name}.md", table(name, result))
+    return result
+
+
+def _brief(result: StabilityAudit) -> dict[str, Any]:
+    document = result.to_json()
+    options = document["rows"][0]["options"]
+    return {**document, "options": options, "rows": [{**row, "options": None} for row in document["rows"]]}
+
+
+def table(name: str, result: StabilityAudit) -> str:
+    """The page of one part."""
+    part = PARTS[name]
+    first = result.rows[0]
+    lines = [
+        f"# {part.model} on {part.log}.tsv: {SPEC}",
+        "",
+        f"Made by `python -m benchmarks.evidence {name}`. {first.n_instances:,} test instances, {part.epochs[0]} epochs and"
+        f" {part.epochs[1]} of fine-tuning, seeds {', '.join(map(str, part.seeds))}, one thread. Means over seeds; in"
+        " brackets the lowest and highest seed. Every value of every seed is in the JSON beside this page.",
+        "",
+    ]
+    findings = result.findings()
+    for regime in ("floor", *part.regimes):
+        lines += [f"## {regime}", "", "| method | log | " + " | ".join(MEASURES) + " | NDCG@10 change | seconds |"]
+        lines += ["|---" * (len(MEASURES) + 4) + "|"]
+        lines += [_line(f, _rows(result, f)) for f in findings if f.regime == regime]
+        lines += [""]
+    excess = result.excess_over_seed_noise()
+    if excess:
+        lines += ["## Excess over seed noise", "", "Mean over seeds s != t of sim(D_s, D_t) - sim(D_s, D'_t):"]
+        lines += [", ".join(f"{key} {value:+.4f}" for key, value in each["measures"].items()) + "." for each in excess]
+        lines += [""]
+    return "\n".join([*lines, result.verdict(), ""])
+
+
+def _rows(result: StabilityAudit, finding: Finding) -> list[AuditRow]:
+    alone = "other seed" not in finding.method
+    return [
+        row
+        for row in result.rows
+        if row.regime == finding.regime
+        and row.method == finding.method.removesuffix(", other seed")
+        and row.perturbation == finding.perturbation
+        and (row.regime == "floor" or (row.other_seed is None) == alone)
+    ]
+
+
+def _line(finding: Finding, rows: list[AuditRow]) -> str:
+    cells = []
+    for name in MEASURES:
+        values = [{**row.measures, **row.accuracy}[name] for row in rows]
+        known = [value for value in values if value is not None]
+        mean = finding.measures[name]
+        spread = f" ({min(known):.3f}..{max(known):.3f})" if len(known) > 1 else ""
+        cells.append("n/a" if mean is None else f"{mean:.4f}{spread}")
+    change = finding.ndcg_change
+    words = f"{change['mean']:+.2%} [{change['lower']:+.2%}, {change['upper']:+.2%}]" if change else "n/a"
+    log = finding.perturbation or "D"
+    return f"| {finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {finding.seconds:.0f} |"
+
+
+def main() -> None:
+    """Run the parts that were asked for, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs/evidence")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - PARTS.keys()
+    if unknown:
+        parser.error(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}")
+    torch.set_num_threads(1)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in arguments.parts or PARTS:
+        print(run(name, arguments.out).verdict(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -71,7 +71,7 @@ def audit(
                 folder=out / "jobs",
                 data=log.name,
                 on_event=terminal.say,
-                progress=terminal.progress_of,
+                progress=terminal.bar,
             )
             write_results(out, found.to_json())
     results = read_results(out)

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,17 +61,21 @@ class Terminal:
             sys.stdout.write("\n")
             sys.stdout.flush()
 
-    def progress(self, label: str) -> "Progress | None":
-        """A display of a training's progress, where there is somebody to see it."""
-        make = self.progress_of
-        return None if make is None else make(label)
+    def progress(self, label: str) -> "Progress":
+        """A display of one training's progress: a bar on a terminal, else a line an epoch."""
+        return self._progress(label, logging.INFO)
 
-    @property
-    def progress_of(self) -> "Callable[[str], Progress] | None":
-        """Makes such displays."""
+    def bar(self, label: str) -> "Progress":
+        """The same for one of many trainings: no lines where there is no bar."""
+        return self._progress(label, logging.DEBUG)
+
+    def _progress(self, label: str, level: int) -> "Progress":
+        from finestrec.cli.epochs import EpochLog
         from finestrec.training.progress import BarProgress
 
-        return BarProgress if sys.stderr.isatty() and not self._quiet else None
+        if sys.stderr.isatty() and not self._quiet:
+            return EpochLog(label, BarProgress(label), logging.DEBUG)
+        return EpochLog(label, None, level)
 
 
 def close() -> None:

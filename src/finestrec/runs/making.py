@@ -1,6 +1,5 @@
 """How a run folder is filled: training from scratch, and stabilizing a finished run."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +18,6 @@ from finestrec.stability.rows import SCHEMA
 from finestrec.stabilizers import stabilizer_type
 from finestrec.training.progress import Progress
 from finestrec.training.trained import TrainedModel
-
-logger = logging.getLogger("finestrec")
 
 NO_TEST = "accuracy and similarity are null: the split holds nothing out"
 Row = dict[str, Any]
@@ -98,10 +95,6 @@ class Maker:
         strategy = stabilizer_type(method)(config.recipe, progress=self.progress)
         reset_peak()
         trained = strategy.fit(train, config.seed, incumbent, checkpoint=self.folder.checkpoint)
-        history = trained.state.history
-        for record in history:
-            losses = ", ".join(f"{name} {value:.4f}" for name, value in record.losses.items())
-            logger.debug("epoch %d: loss %s, %.1f s", record.epoch + 1, losses, record.seconds)
         # Later nights know the model by its own log: what it was dealt by is over.
         run = Run(path, config, stored, replace(trained, log=stored.split.train))
         run.save()
@@ -116,7 +109,7 @@ class Maker:
             "options": config.to_layer(),
             "instances": "all",
             "n_instances": len(run.test),
-            "seconds": sum(record.seconds for record in history),
+            "seconds": sum(record.seconds for record in trained.state.history),
             "peak_memory": peak_bytes(),
             "notes": [] if len(run.test) else [NO_TEST],
         }

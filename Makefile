@@ -31,5 +31,19 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Minutes long, on a quiet machine. The peer of the overlap benchmark pins an old numpy, hence --no-deps.
+bench: install
+	$(BIN)/python -m pip install --quiet --no-deps rbo==0.1.3 tqdm
+	$(BIN)/python -m benchmarks.overlap
+	$(BIN)/python -m benchmarks.perturbation
+	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.protocol
+
+# Hours long, in pieces: stop it at any moment and start it again.
+results: install
+	$(BIN)/python -m benchmarks.evidence
+
 clean:
 	rm -rf $(VENV) finestrec-demo

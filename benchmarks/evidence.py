@@ -95,9 +95,9 @@ def table(name: str, result: StabilityAudit) -> str:
     lines = [
         f"# {part.model} on {part.log}.tsv: {SPEC}",
         "",
-        f"Made by `python -m benchmarks.evidence {name}`. {first.n_instances:,} test instances, {part.epochs[0]} epochs and"
-        f" {part.epochs[1]} of fine-tuning, seeds {', '.join(map(str, part.seeds))}, one thread. Means over seeds; in"
-        " brackets the lowest and highest seed. Every value of every seed is in the JSON beside this page.",
+        f"Made by `python -m benchmarks.evidence {name}`. {first.n_instances:,} test instances, {part.epochs[0]} epochs"
+        f" and {part.epochs[1]} of fine-tuning, seeds {', '.join(map(str, part.seeds))}, one thread. Means over seeds;"
+        " in brackets the lowest and highest seed. Every value of every seed is in the JSON beside this page.",
         "",
     ]
     findings = result.findings()

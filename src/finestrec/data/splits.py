@@ -24,8 +24,9 @@ class SplitOptions(Options):
     """How a log becomes training and test interactions."""
 
     method: SplitMethod = "last-fraction"
-    """last-fraction: the last floor(fraction * length) interactions of each user are test; leave-one-out: the
-    last one, of users with two or more; time: the last `fraction` of the whole log, by one cut in time; none: everything is trained on."""
+    """last-fraction: the last floor(fraction * length) interactions of each user are test; leave-one-out: the last
+    one, of users with two or more; time: the last `fraction` of the whole log, by one cut in time; none: nothing, and
+    everything is trained on."""
     fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of a user's sequence (last-fraction) or of the log (time) that is held out."""
 

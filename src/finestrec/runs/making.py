@@ -8,6 +8,7 @@ from finestrec.config import Config
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
+from finestrec.errors import DataError
 from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
@@ -27,9 +28,16 @@ def prepare(whole: InteractionLog, config: Config) -> StoredLog:
     """Filter, freeze the vocabulary and split.
 
     Raises:
-        DataError: If nothing is left, or nothing is held out by a split that should.
+        DataError: If fewer than two users or items are left, or nothing is held out by a split that should.
     """
-    parts = split(whole.with_min_length(config.data.min_length), config.split)
+    log = whole.with_min_length(config.data.min_length)
+    for what, count in (("user", log.n_users), ("item", log.n_items)):
+        if count < 2:
+            raise DataError(
+                f"the log has one {what} (of users with {config.data.min_length} or more interactions); a recommender"
+                f" needs at least two {what}s: lower data.min_length or use more data"
+            )
+    parts = split(log, config.split)
     return StoredLog(whole, parts, parts.log.interaction_ids[~parts.is_train])
 
 

@@ -68,10 +68,10 @@ class StoredLog:
     def write(self, folder: Path) -> None:
         """Write the log and the vocabulary."""
         ids = self.whole.interaction_ids
-        part = np.full(len(ids), None, dtype=object)
-        part[np.isin(ids, self.split.train.interaction_ids)] = TRAIN
-        part[np.isin(ids, self.test_ids)] = TEST
-        frame = self.whole.to_frame().with_columns(pl.Series("part", part, dtype=pl.String))
+        is_train = pl.lit(pl.Series(np.isin(ids, self.split.train.interaction_ids)))
+        is_test = pl.lit(pl.Series(np.isin(ids, self.test_ids)))
+        part = pl.when(is_train).then(pl.lit(TRAIN)).when(is_test).then(pl.lit(TEST))
+        frame = self.whole.to_frame().with_columns(part=part)
         (folder / "vocabulary").mkdir(exist_ok=True)
         for column, name in VOCABULARY.items():
             vocabulary = self.split.log.vocabulary

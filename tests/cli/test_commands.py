@@ -1,0 +1,171 @@
+"""The commands, one after another, in this process."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import EPOCHS, TINY, Finestrec
+
+from finestrec.data.sources import read_log
+from finestrec.runs import load_run
+
+
+def test_train_leaves_a_whole_folder(finestrec: Finestrec, log_file: Path, run_folder: Path) -> None:
+    names = {path.name for path in run_folder.iterdir()}
+    assert names == {
+        "state.json",
+        "config.toml",
+        "vocabulary",
+        "interactions.parquet",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "lists.parquet",
+        "results.json",
+        "results.parquet",
+        "events.log",
+    }
+    assert json.loads((run_folder / "state.json").read_text())["status"] == "done"
+    document = json.loads((run_folder / "results.json").read_text())
+    assert document["schema"] == 1
+    (row,) = document["rows"]
+    assert set(row["accuracy"]) == {"MRR", "Recall@10", "NDCG@10"}
+    assert 0 < row["accuracy"]["MRR"] < 1
+    assert row["measures"]["RBO(p=0.9)"] is None
+    assert "nothing to compare" in row["notes"][0]
+    assert pl.read_parquet(run_folder / "results.parquet")["accuracy.MRR"].to_list() == [row["accuracy"]["MRR"]]
+    stored = pl.read_parquet(run_folder / "interactions.parquet")
+    assert len(stored) == len(read_log(log_file))
+    lists = pl.read_parquet(run_folder / "lists.parquet")
+    assert lists.columns == ["user_id", "item_id", "rank", "score"]
+    assert lists["rank"].to_list()[:11] == [*range(1, 11), 1]
+    assert "epoch 3 of 3" in (run_folder / "events.log").read_text()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    # A run's own config.toml is all that it takes.
+    again = finestrec("train", log_file, "--config", run_folder / "config.toml", "--out", tmp_path / "again", "--json")
+    assert again.code == 0
+    other = finestrec(
+        "train", log_file, "--config", run_folder / "config.toml", "--seed", 1, "--out", tmp_path / "other"
+    )
+    assert other.code == 0
+    for name in ("model.safetensors", "lists.parquet", "config.toml"):
+        assert (tmp_path / "again" / name).read_bytes() == (run_folder / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != (run_folder / name).read_bytes()
+    assert again.document["results"]["rows"][0]["n_instances"] > 0
+    assert again.document["log"]["users"] == 80
+
+
+def test_resume_of_a_finished_run_and_force(finestrec: Finestrec, log_file: Path, copied_run: Path) -> None:
+    train = ["train", log_file, "--model", "lrurec", *TINY, *EPOCHS, "--out", copied_run]
+    before = (copied_run / "state.json").read_bytes()
+    outcome = finestrec(*train, "--resume")
+    assert outcome.code == 0
+    assert "finished already" in outcome.err
+    assert (copied_run / "state.json").read_bytes() == before
+    (copied_run / "notes.txt").write_text("mine")
+    assert finestrec(*train, "--seed", 4, "--force").code == 0
+    assert load_run(copied_run).config.seed == 4
+    assert (copied_run / "notes.txt").read_text() == "mine"
+
+
+def test_without_held_out_interactions_accuracy_is_null(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:
+    outcome = finestrec(
+        "train", log_file, "--model", "lstm", "--split", "none", *TINY, *EPOCHS, "--out", tmp_path / "run", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    (row,) = outcome.document["results"]["rows"]
+    assert row["accuracy"] == {"MRR": None, "Recall@10": None, "NDCG@10": None}
+    assert "holds nothing out" in row["notes"][0]
+    after = finestrec("stabilize", tmp_path / "run", "--out", tmp_path / "run2", "--json")
+    assert after.code == 0, after.err
+    assert after.document["results"]["rows"][0]["measures"]["RBO(p=0.9)"] is None
+
+
+def test_perturb_then_stabilize_twice(finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path) -> None:
+    perturbed = finestrec("perturb", log_file, "delete:random:5", "--out", tmp_path / "log2.tsv", "--json")
+    assert perturbed.code == 0, perturbed.err
+    assert perturbed.document["edited"] == 5
+    edits = pl.read_csv(tmp_path / "log2.edits.tsv", separator="\t")
+    assert len(edits) == 5
+    assert len(read_log(tmp_path / "log2.tsv")) == len(read_log(log_file)) - 5
+
+    first = finestrec(
+        "stabilize", run_folder, "--log", tmp_path / "log2.tsv", "--out", tmp_path / "night1", "--json", "--quiet"
+    )
+    assert first.code == 0, first.err
+    assert first.err == ""
+    assert first.document["log"]["gone"] == 5
+    (row,) = first.document["results"]["rows"]
+    assert row["regime"] == "anchored-update"
+    assert row["method"] == "finest"
+    assert 0.5 < row["measures"]["Jaccard@10"] <= 1
+    assert row["reference_accuracy"] == json.loads((run_folder / "results.json").read_text())["rows"][0]["accuracy"]
+    # The next night starts from that one, and brings the five back with their old ids.
+    second = finestrec(
+        "stabilize", tmp_path / "night1", "--log", log_file, "--method", "warm_start", "--out", tmp_path / "night2"
+    )
+    assert second.code == 0, second.err
+    assert "warm start" in second.out
+    night1, night2 = load_run(tmp_path / "night1"), load_run(tmp_path / "night2")
+    assert night1.log.interaction_ids.max() == len(read_log(log_file)) - 1
+    assert night2.trained.log.fingerprint != night1.trained.log.fingerprint
+    assert len(night2.test) == len(load_run(run_folder).test)
+
+
+@pytest.mark.parametrize("spec", ["insert:random:3:item=popular", "replace:random:4"])
+def test_perturb_touches_training_rows_of_long_users_only(finestrec: Finestrec, tmp_path: Path, spec: str) -> None:
+    log = tmp_path / "log.csv"
+    rows = [f"{u},i{(u + t) % 7},{t}" for u in range(6) for t in range(12 if u else 4)]
+    log.write_text("user,item,timestamp\n" + "\n".join(rows) + "\n")
+    outcome = finestrec("perturb", log, spec, "--out", tmp_path / "log2.csv", "--seed", 3)
+    assert outcome.code == 0, outcome.err
+    before, after = (pl.read_csv(path).rows() for path in (log, tmp_path / "log2.csv"))
+    assert len(after) == len(before) + (3 if "insert" in spec else 0)
+
+    def held_out(table: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
+        return {row for row in table if row[0] == 0 or row[2] == 11}
+
+    assert held_out(after) == held_out(before)
+
+
+def test_audit_is_resumable_and_its_rows_are_complete(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:
+    command = ["audit", log_file, "--model", "lrurec", *TINY, *EPOCHS, "--methods", "retrain,finest"]
+    command += ["--perturb", "delete:random:3", "--regimes", "anchored-update", "--seeds", "2"]
+    outcome = finestrec(*command, "--out", tmp_path / "audit", "--json")
+    assert outcome.code == 0, outcome.err
+    rows = outcome.document["results"]["rows"]
+    assert {row["regime"] for row in rows} == {"anchored-update", "floor"}
+    assert {row["method"] for row in rows} == {"retrain", "finest", "same_seed", "other_seed"}
+    assert {row["perturbation"] for row in rows} == {None, "delete:random:3"}
+    same = next(row for row in rows if row["method"] == "same_seed")
+    assert same["measures"]["AverageOverlap@all"] == 1
+    assert (tmp_path / "audit" / "jobs").is_dir()
+    # As if it had been killed at the end: all trainings are found again.
+    state = json.loads((tmp_path / "audit" / "state.json").read_text())
+    (tmp_path / "audit" / "state.json").write_text(json.dumps(state | {"status": "running"}))
+    (tmp_path / "audit" / "results.json").unlink()
+    again = finestrec(*command, "--out", tmp_path / "audit", "--resume", "--json")
+    assert again.code == 0, again.err
+    assert again.document["results"] == outcome.document["results"]
+    more = finestrec(*command[:-1], "3", "--out", tmp_path / "audit", "--resume")
+    assert more.code == 2
+    assert "seeds" in more.err
+    refused = finestrec("recommend", tmp_path / "audit", "--out", tmp_path / "lists.csv")
+    assert "holds no model" in refused.err
+
+
+def test_simulate_and_models(finestrec: Finestrec, tmp_path: Path) -> None:
+    def simulated(name: str, *more: object) -> Path:
+        size = ["--users", 30, "--items", 20, "--mean-length", 12]
+        outcome = finestrec("simulate", "--out", tmp_path / name, *size, *more, "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.document["log"]["users"] == 30
+        return tmp_path / name
+
+    first, second, third = simulated("a.csv"), simulated("b.csv"), simulated("c.csv", "--seed", 1)
+    assert first.read_bytes() == second.read_bytes() != third.read_bytes()
+    assert [model["name"] for model in finestrec("models", "--json").document["models"]] == ["lrurec", "lstm"]

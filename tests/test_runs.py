@@ -1,0 +1,212 @@
+"""Run folders: what is read back is what was written, and who may enter."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from finestrec.config import Config, compose
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import windows
+from finestrec.errors import DataError, RunFolderError, TrainingError
+from finestrec.runs import Plan, Run, StoredLog, entered, load_run, read_state, require_done
+from finestrec.runs.making import Maker, prepare
+from finestrec.runs.night import next_night
+
+
+def a_log(rows: list[tuple[str, str, int]]) -> InteractionLog:
+    return InteractionLog.from_frame(pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row"))
+
+
+ROWS = [(f"u{u}", f"i{(u + t) % 5}", 10 * t) for u in range(4) for t in range(12 if u else 3)]
+
+
+@pytest.fixture
+def config() -> Config:
+    return compose(
+        [
+            {
+                "model": {"name": "lrurec", "hidden": 8, "blocks": 1},
+                "training": {"epochs": 1, "max_length": 4},
+                "finest": {"epochs": 1, "k": 2},
+                "split": {"fraction": 0.2},
+                "device": {"threads": 1},
+            }
+        ]
+    )
+
+
+@pytest.fixture
+def trained(config: Config, tmp_path: Path) -> Run:
+    """u1 to u3: ten training interactions (times 0 to 90) and two test ones (100, 110); u0 is too short."""
+    return a_run(tmp_path / "run", a_log(ROWS), config)
+
+
+def a_run(path: Path, log: InteractionLog, config: Config) -> Run:
+    with entered(path, Plan("train", config)) as folder:
+        return Maker(folder).train(prepare(log, config))
+
+
+def test_a_run_is_read_back(trained: Run) -> None:
+    loaded = load_run(trained.path)
+    assert loaded.config == trained.config
+    for name in ("log", "split.log", "trained.log"):
+        ours, theirs = trained, loaded
+        for part in name.split("."):
+            ours, theirs = getattr(ours, part), getattr(theirs, part)
+        assert ours.fingerprint == theirs.fingerprint, name
+    np.testing.assert_array_equal(loaded.test.ids, trained.test.ids)
+    np.testing.assert_array_equal(loaded.split.n_train, trained.split.n_train)
+    ours, theirs = (run.trained.rank(run.test, 5) for run in (trained, loaded))
+    np.testing.assert_array_equal(ours.items, theirs.items)
+    assert loaded.trained.state.epochs_done == 1
+    assert loaded.trained.state.moments.keys() == trained.trained.state.moments.keys()
+    assert loaded.weights_fingerprint == trained.weights_fingerprint
+
+
+def test_the_file_says_what_each_interaction_was_for(trained: Run) -> None:
+    stored = pl.read_parquet(trained.path / "interactions.parquet")
+    parts = dict(stored.group_by("part").len().iter_rows())
+    assert parts == {"train": 30, "test": 6, None: 3}
+    assert stored["interaction_id"].sort().to_list() == list(range(39))
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_ids_and_times_keep_their_types(config: Config, tmp_path: Path, unit: int) -> None:
+    rows = [(u, 100 + (u + t) % 5, (1_700_000_000 + t) * unit) for u in range(3) for t in range(12)]
+    log = InteractionLog.from_frame(pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row"))
+    prepare(log, config).write(tmp_path)
+    stored = StoredLog.read(tmp_path)
+    assert stored.whole.fingerprint == log.fingerprint
+    assert stored.whole.time_unit == ("s" if unit == 1 else "ms")
+
+
+def test_a_later_log_keeps_out_what_would_leak(trained: Run) -> None:
+    later = a_log(
+        [
+            *(row for row in ROWS if row[:1] + row[2:] != ("u1", 50)),
+            ("u1", "i0", 95),  # before the first test interaction
+            ("u1", "i1", 100),  # at its time, but after it
+            ("u2", "i2", 500),
+            ("u9", "i0", 5),  # a new user
+        ]
+    )
+    night = next_night(trained, later)
+    assert night.summary() == {
+        "training_interactions": 30,
+        "new": 1,
+        "gone": 1,
+        "held_back": 2,
+        "other_users": 2,  # u0 is one: it was too short
+    }
+    assert not np.isin(night.train.interaction_ids, trained.stored.test_ids).any()
+    assert night.train.origin is trained.trained.log
+    # Batches are dealt as they were: a window each, as long as it was.
+    ours, theirs = windows(night.train, 4), trained.trained.windows
+    np.testing.assert_array_equal(ours.dealt_lengths, theirs.dealt_lengths)
+    # What is in both logs has its old id.
+    kept = np.isin(trained.trained.log.interaction_ids, night.train.interaction_ids)
+    assert kept.sum() == 29
+
+
+def test_windows_of_the_whole_history_on_a_later_log(trained: Run, config: Config) -> None:
+    later = next_night(trained, a_log([*ROWS, ("u1", "i0", 95), ("u2", "i1", 45)])).train
+    cut = windows(later, 4, "all")
+    assert len(cut.start) == len(windows(trained.trained.log, 4, "all").start)
+    assert (cut.end - cut.start <= 5).all()
+    assert cut.instances().ids.max() >= 39
+
+
+def test_without_a_split_all_of_a_later_log_trains(config: Config, tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", a_log(ROWS), compose([config.to_layer(), {"split": {"method": "none"}}]))
+    night = next_night(run, a_log([*ROWS, ("u2", "i2", 500)]))
+    assert night.new == 1
+    assert night.held_back == 0
+    assert night.train.interaction_ids.max() == 39
+
+
+def test_a_night_is_the_next_incumbent(trained: Run, config: Config, tmp_path: Path) -> None:
+    first = next_night(trained, a_log([*ROWS, ("u1", "i0", 95), ("u3", "i0", 700)]))
+    with entered(tmp_path / "night", Plan("stabilize", config)) as folder:
+        made = Maker(folder).stabilize(trained, first, "finest")
+    loaded = load_run(tmp_path / "night")
+    assert loaded.trained.log.fingerprint == made.trained.log.fingerprint
+    np.testing.assert_array_equal(np.sort(loaded.stored.test_ids), np.sort(trained.stored.test_ids))
+    assert len(loaded.test) == 6
+    # What was held back stays so, and what was gone comes back as what it was.
+    second = next_night(loaded, a_log([*ROWS, ("u1", "i0", 95), ("u3", "i0", 700)]))
+    assert (second.new, second.gone, second.held_back) == (0, 0, 1)
+    np.testing.assert_array_equal(second.train.interaction_ids, first.train.interaction_ids)
+
+
+def test_a_log_of_others_is_refused(trained: Run) -> None:
+    with pytest.raises(DataError, match="nothing to train on"):
+        next_night(trained, a_log([("x", "i0", 1)]))
+    with pytest.raises(DataError, match="finestrec update"):
+        next_night(trained, a_log([*ROWS, ("u1", "new", 1)]))
+
+
+def test_a_failure_is_written_down(config: Config, tmp_path: Path) -> None:
+    plan = Plan("train", config)
+    with pytest.raises(TrainingError), entered(tmp_path / "run", plan):
+        raise TrainingError("the loss is nan")
+    assert read_state(tmp_path / "run").reason == "the loss is nan"
+    with pytest.raises(RunFolderError, match="the loss is nan"):
+        require_done(tmp_path / "run")
+    with entered(tmp_path / "run", plan, resume=True) as folder:
+        assert folder.resumed
+        assert not folder.finished
+    assert require_done(tmp_path / "run").status == "done"
+
+
+def test_an_interruption_leaves_the_run_unfinished_with_a_note(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, entered(tmp_path / "run", Plan("train", config)):
+        raise KeyboardInterrupt
+    assert "--resume" in caught.value.__notes__[0]
+    assert read_state(tmp_path / "run").status == "running"
+
+
+def test_a_run_is_resumed_under_its_own_plan_only(config: Config, tmp_path: Path) -> None:
+    plan = Plan("train", config, {"method": "a", "seeds": (1, 2)})
+    with entered(tmp_path / "run", plan):
+        pass
+    with entered(tmp_path / "run", plan, resume=True) as folder:
+        assert folder.finished
+    for other, words in (
+        (replace(plan, command="audit"), "the command: audit against train"),
+        (replace(plan, inputs={"method": "b", "seeds": (1, 2)}), "method: 'b' against 'a'"),
+        (replace(plan, config=replace(config, seed=3)), "seed: 3 against 0"),
+    ):
+        with pytest.raises(RunFolderError, match=words), entered(tmp_path / "run", other, resume=True):
+            pass
+
+
+def test_leftovers_of_a_kill_are_swept(config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".state.json.abc.json").write_text("{")  # killed before the state was whole
+    with pytest.raises(KeyboardInterrupt), entered(folder, Plan("train", config)):
+        raise KeyboardInterrupt
+    (folder / ".model.safetensors.x1.safetensors").write_text("half")
+    (folder / ".mine").write_text("mine")
+    with entered(folder, Plan("train", config), resume=True):
+        assert sorted(path.name for path in folder.iterdir()) == [".mine", "config.toml", "events.log", "state.json"]
+
+
+def test_a_replacement_that_was_killed_is_not_taken_for_a_finished_run(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with entered(tmp_path / "run", Plan("train", config)):
+        (tmp_path / "run" / "jobs").mkdir()
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt), entered(tmp_path / "run", Plan("audit", config), force=True):
+        pass
+    assert read_state(tmp_path / "run").status == "failed"
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["reason"] == "it was being replaced"

@@ -150,7 +150,9 @@ def test_folders_that_cannot_be_entered(finestrec: Finestrec, log_file: Path, ru
     before = (run_folder / "model.safetensors").read_bytes()
     refused(finestrec(*train, run_folder), "finished run", "--force")
     refused(finestrec(*train, run_folder, "--seed", "5", "--resume"), "seed: 5 against 0")
-    refused(finestrec("stabilize", run_folder, "--out", run_folder, "--force"), "names the run itself")
+    refused(finestrec("stabilize", run_folder, "--out", run_folder), "names the run itself")
+    own_log = run_folder / "interactions.parquet"
+    refused(finestrec("train", own_log, "--model", "lrurec", "--out", run_folder, "--force"), "--force replaces")
     assert (run_folder / "model.safetensors").read_bytes() == before
     with locked(run_folder):
         refused(finestrec(*train, run_folder, "--force"), "another process")

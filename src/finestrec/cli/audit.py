@@ -49,6 +49,7 @@ def audit(
     from finestrec.stability.rows import AuditRow
 
     terminal = output.terminal()
+    entry.refuse_inside(out, log)
     config = choices.compose(model__name=model, split__method=split)
     what: dict[str, Any] = {
         "perturbations": perturb or [DELETION],

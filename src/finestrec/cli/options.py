@@ -115,13 +115,17 @@ class Entry:
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run of the same command.")] = False
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run or file.")] = False
 
-    def refuse_existing(self, *paths: Path) -> None:
-        """Refuse to overwrite files.
+    def refuse_inside(self, out: Path, *inputs: Path | None) -> None:
+        """Refuse to replace the folder that an input stands in.
 
         Raises:
-            OptionError: If one exists and `--force` was not given.
+            OptionError: If `--force` would delete an input.
         """
-        refuse_existing(*paths, force=self.force)
+        from finestrec.errors import OptionError
+
+        for path in inputs:
+            if self.force and path is not None and path.resolve().is_relative_to(out.resolve()):
+                raise OptionError(f"{path} is in {out}, which --force replaces; choose another folder with --out")
 
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]

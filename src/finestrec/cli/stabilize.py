@@ -35,6 +35,7 @@ def stabilize(
     from finestrec.stabilizers import stabilizer_type
 
     terminal = output.terminal()
+    entry.refuse_inside(out, folder, log)
     stabilizer_type(method)
     if out.resolve() == folder.resolve():
         raise OptionError(f"--out names the run itself, {folder}, which is kept; choose another folder")

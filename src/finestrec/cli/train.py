@@ -20,6 +20,7 @@ def train(
     from finestrec.runs.making import Maker, prepare
 
     terminal = output.terminal()
+    entry.refuse_inside(out, log)
     config = choices.compose(model__name=model, split__method=split)
     whole = config.data.read(log)
     stored = prepare(whole, config)

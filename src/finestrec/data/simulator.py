@@ -30,7 +30,7 @@ _FAVOURITES = 3
 
 
 class SimulatorOptions(Options):
-    """How large the log is and how much order it has. The defaults are the log of `finestrec demo`."""
+    """How large the log is and how much order it has. The defaults train in seconds."""
 
     users: int = Field(default=1_500, ge=1)
     """Number of users."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from command_line import Finestrec
+
 from finestrec.runs import load_run
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow

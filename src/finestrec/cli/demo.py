@@ -75,9 +75,9 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
             Maker(inner, data=log_file.name, progress=terminal.progress("training")).train(stored)
     count = Perturbation.parse(DELETION).amount.of(len(train))
     terminal.say(
-        f"{count} of {len(train):,} training interactions {'is' if count == 1 else 'are'} deleted. On what is left it is trained again from the"
-        " start, by a warm start, and by FINEST; each is compared with the model before, and with the noise of a"
-        " second seed."
+        f"{count} of {len(train):,} training interactions {'is' if count == 1 else 'are'} deleted. On what is left it"
+        " is trained again from the start, by a warm start, and by FINEST; each is compared with the model before,"
+        " and with the noise of a second seed."
     )
     found = audit(
         stored.split,

@@ -1,4 +1,4 @@
-"""Why the authors' code has a higher Recall@10: reference lists with dropout on. ``python -m benchmarks.noisy_references``.
+"""Why the authors' code has a higher Recall@10: ``python -m benchmarks.noisy_references``.
 
 The released code records its reference lists during the last training epoch, with dropout on and weights moving
 (METHOD, section 5, trap 1). This trains LRURec on reddit.tsv for 8 epochs, then 6 of FINEST with the authors' preset,

@@ -8,12 +8,14 @@ STAMP := $(VENV)/.installed
 
 install: $(STAMP)
 
-# torch comes first and capped: on Linux an open range resolves to a CUDA build of several gigabytes.
+# torch comes first and capped: on Linux an open range resolves to a CUDA build of several gigabytes. rbo, the peer that
+# our measures are tested against, pins a numpy of years ago, hence --no-deps.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet "torch>=2.13,<2.14"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --no-deps rbo==0.1.3
 	touch $@
 
 demo: install
@@ -31,9 +33,8 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Minutes long, on a quiet machine. The peer of the overlap benchmark pins an old numpy, hence --no-deps.
+# Minutes long, on a quiet machine.
 bench: install
-	$(BIN)/python -m pip install --quiet --no-deps rbo==0.1.3 tqdm
 	$(BIN)/python -m benchmarks.overlap
 	$(BIN)/python -m benchmarks.perturbation
 	$(BIN)/python -m benchmarks.evaluation

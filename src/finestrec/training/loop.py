@@ -157,11 +157,11 @@ def _run(
         model = copy.deepcopy(model)
     model.load_state_dict(state.weights)
     names = [name for name, _ in model.named_parameters()]
-    optimizer = torch.optim.Adam(
+    adam = torch.optim.Adam(
         model.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay, fused=True
     )
-    restore_moments(optimizer, names, state.moments)
-    step_module, optimizer = fabric.setup(_Step(model, curriculum), optimizer)
+    step_module, optimizer = fabric.setup(_Step(model, curriculum), adam)
+    restore_moments(adam, names, state.moments)  # after the set-up, so that they follow the weights to the device
     is_main = fabric.global_rank == 0
     if not is_main:
         progress = None
@@ -178,7 +178,7 @@ def _run(
                     state.best_weights = copied_weights(model)
             state = TrainingState(
                 weights=copied_weights(model),
-                moments=optimizer_moments(optimizer, names),
+                moments=optimizer_moments(adam, names),
                 best_weights=state.best_weights,
                 history=[*state.history, record],
             )

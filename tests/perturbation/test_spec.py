@@ -78,6 +78,8 @@ def test_fractions_are_rounded_down_exactly(millionths: int, total: int) -> None
         ("101%", r"outside \(0, 1\]"),
         ("nan", r"outside \(0, 1\]"),
         ("inf", r"outside \(0, 1\]"),
+        (" 1", "the amount ' 1' is neither a count nor a fraction"),
+        ("+1", r"the amount '\+1' is neither a count nor a fraction"),
     ],
 )
 def test_bad_amounts_are_refused_with_examples_of_good_ones(text: str, message: str) -> None:

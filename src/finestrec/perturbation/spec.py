@@ -54,6 +54,8 @@ class Amount:
             raise OptionError(f"the amount {text!r} is not a number; {wanted}") from None
         if not 0 < fraction <= 1:
             raise OptionError(f"the amount {text} is outside (0, 1]; {wanted}")
+        if not re.search("[.eE%]", text):  # " 1" and "+1", which as fractions would be everything
+            raise OptionError(f"the amount {text!r} is neither a count nor a fraction; {wanted}")
         return cls(text, None, fraction)
 
     def of(self, total: int) -> int:

@@ -110,6 +110,10 @@ def test_a_perturbation_that_is_none(
         (["--methods", "finest,hope"], ["hope", "warm_start"]),
         (["--regimes", "anchored"], ["anchored", "anchored-update"]),
         (["--split", "none"], ["holds nothing out"]),
+        (["--methods", ","], ["methods are none"]),
+        (["--methods", "finest,finest"], ["different ones"]),
+        (["--regimes", ","], ["regimes are none"]),
+        (["--perturb", "delete:random:5", "--perturb", "delete:random:5"], ["different ones"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -205,6 +209,16 @@ def test_lists_that_cannot_be_written(finestrec: Finestrec, run_folder: Path, tm
     (tmp_path / "lists.csv").write_text("mine")
     refused(finestrec("recommend", run_folder, "--out", tmp_path / "lists.csv"), "exists", "--force")
     assert (tmp_path / "lists.csv").read_text() == "mine"
+
+
+def test_an_input_is_not_overwritten_even_by_force(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
+    log, users, edits = tmp_path / "log.csv", tmp_path / "users.csv", tmp_path / "log2.edits.csv"
+    for path in (log, users, edits):
+        path.write_text("mine")
+    refused(finestrec("perturb", log, "delete:random:5", "--out", log, "--force"), "what is read")
+    refused(finestrec("perturb", edits, "delete:random:5", "--out", tmp_path / "log2.csv", "--force"), "what is read")
+    refused(finestrec("recommend", run_folder, "--users", users, "--out", users, "--force"), "what is read")
+    assert all(path.read_text() == "mine" for path in (log, users, edits))
 
 
 def test_a_full_disk(finestrec: Finestrec, log_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

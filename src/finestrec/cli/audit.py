@@ -98,6 +98,9 @@ def _check(what: Mapping[str, Any], parts: "Split") -> None:
 
     for spec in what["perturbations"]:
         Perturbation.parse(spec).amount.of(len(parts.train))
+    for name in ("methods", "regimes", "perturbations"):
+        if not what[name] or len(set(what[name])) < len(what[name]):
+            raise OptionError(f"the {name} are {', '.join(what[name]) or 'none'}; expected one or more different ones")
     for method in what["methods"]:
         stabilizer_type(method)
     regimes = (*REGIMES, "unanchored")

@@ -1,5 +1,6 @@
 """Arguments and options that commands share, each declared once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,15 +133,18 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing file."
 Seed = Annotated[int, typer.Option(metavar="S", min=0, help="Drives every random stream.")]
 
 
-def refuse_existing(*paths: Path, force: bool) -> None:
-    """Refuse to overwrite files, and to write into folders that do not exist.
+def refuse_existing(*paths: Path, force: bool, inputs: Sequence[Path | None] = ()) -> None:
+    """Refuse to overwrite files, to overwrite an input at all, and to write into folders that do not exist.
 
     Raises:
-        OptionError: If one exists and `force` is not set, is a folder, or has no folder.
+        OptionError: If one exists and `force` is not set, is an input, is a folder, or has no folder.
     """
     from finestrec.errors import OptionError
 
+    read = [path.resolve() for path in inputs if path is not None]
     for path in paths:
+        if path.resolve() in read:
+            raise OptionError(f"{path} is what is read; choose another name with --out")
         if path.is_dir():
             raise OptionError(f"{path} is a folder; name a file with --out")
         if path.exists() and not force:

@@ -33,7 +33,7 @@ def perturb(
     perturbation = Perturbation.parse(spec)
     config = choices.compose(below=[{"model": {"name": "lrurec"}}], split__method=split)
     edits_file = out.with_name(f"{out.stem}.edits{out.suffix}")
-    refuse_existing(out, edits_file, force=force)
+    refuse_existing(out, edits_file, force=force, inputs=[log])
     whole = config.data.read(log)
     train = prepare(whole, config).split.train
     perturbed = perturbation.apply(train, config.seed)

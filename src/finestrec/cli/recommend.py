@@ -61,7 +61,7 @@ def recommend(
 
     terminal = output.terminal()
     check_ending(out)
-    refuse_existing(out, force=force)
+    refuse_existing(out, force=force, inputs=[users])
     if threads is not None:
         torch.set_num_threads(threads)
     run = load_run(folder)

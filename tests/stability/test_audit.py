@@ -179,6 +179,23 @@ def test_a_strangers_model_is_audited_through_fit_and_rank(parts: Split) -> None
     assert 0.5 < moved < 1.0
 
 
+class ShortLists(Popular):
+    """A model that ranks no more than its twelve best items."""
+
+    def rank(self, instances: Instances, k: int) -> TopLists:
+        return super().rank(instances, min(k, 12))
+
+
+def test_whole_rankings_are_not_compared_where_there_are_none(parts: Split) -> None:
+    result = audit(
+        parts, {"retrain": ShortLists()}, perturbations=[SPEC], methods=["retrain"], regimes=["anchored-update"]
+    )
+    found = row(result, "anchored-update", "retrain")
+    assert found.measures["AverageOverlap@all"] is None
+    assert found.measures["Jaccard@10"] is not None
+    assert "does not rank all" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -79,14 +79,22 @@ def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
             [f"{WHOLE_CATALOGUE} is null: {n_items:,} items, and whole rankings are compared up to 20,000"],
         )
     values[WHOLE_CATALOGUE] = _whole_catalogue(old.ranker, new.ranker, instances)
+    if values[WHOLE_CATALOGUE] is None:
+        return ListComparison(values, [f"{WHOLE_CATALOGUE} is null: a list does not rank all {n_items:,} items"])
     return ListComparison(values, [])
 
 
-def _whole_catalogue(old: Ranker, new: Ranker, instances: Instances) -> NDArray[np.float64]:
+def _whole_catalogue(old: Ranker, new: Ranker, instances: Instances) -> NDArray[np.float64] | None:
+    """Average overlap of whole rankings, shape (n,); None if a ranker leaves items out."""
     n_items = instances.log.n_items
     chunk = max(1, _FULL_RANKINGS_PER_CHUNK // n_items)
     parts = [instances.subset(slice(begin, begin + chunk)) for begin in range(0, len(instances), chunk)]
-    overlaps = [average_overlap(old.rank(part, n_items).items, new.rank(part, n_items).items) for part in parts]
+    overlaps = []
+    for part in parts:
+        pair = [ranker.rank(part, n_items).items for ranker in (old, new)]
+        if any(items.shape[1] < n_items or (items[:, -1] < 0).any() for items in pair):
+            return None
+        overlaps.append(average_overlap(*pair))
     return np.concatenate(overlaps) if overlaps else np.empty(0)
 
 

@@ -116,6 +116,21 @@ def test_perturb_then_stabilize_twice(finestrec: Finestrec, log_file: Path, run_
     assert len(night2.test) == len(load_run(run_folder).test)
 
 
+def test_an_erased_user_leaves_the_comparison(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    header, *lines = log_file.read_text().splitlines()
+    erased = lines[0].split(",")[0]
+    later = tmp_path / "later.csv"
+    later.write_text("\n".join([header, *(line for line in lines if not line.startswith(f"{erased},"))]) + "\n")
+    outcome = finestrec("stabilize", run_folder, "--log", later, "--out", tmp_path / "out", "--json")
+    assert outcome.code == 0
+    test = load_run(run_folder).test
+    of_erased = int((test.log.vocabulary.users.gather(test.users) == erased).sum())
+    assert of_erased > 0
+    assert outcome.document["results"]["rows"][0]["n_instances"] == len(test) - of_erased
+
+
 @pytest.mark.parametrize("spec", ["insert:random:3:item=popular", "replace:random:4"])
 def test_perturb_touches_training_rows_of_long_users_only(finestrec: Finestrec, tmp_path: Path, spec: str) -> None:
     log = tmp_path / "log.csv"

@@ -76,7 +76,9 @@ class Maker:
         """Train by a method on a later log, and compare the lists with the incumbent's on its test instances."""
 
         def rows(run: Run, row: Row) -> list[Row]:
+            # An erased user has no lists any more that could hold.
             test: Instances = incumbent.test
+            test = test.subset(night.stored.split.log.lengths[test.users] > 0)
             old, new = judge(incumbent.trained, test), judge(run.trained, test)
             row |= {"regime": "anchored-update", "n_instances": len(test)}
             row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()

@@ -34,7 +34,7 @@ class NextItemModel(nn.Module, ABC):
         name: What `--model` calls it.
         summary: One line for `finestrec models`.
         options_type: Its options; unknown keys are refused.
-        training: Training options that the model's authors use, over the general defaults.
+        training_defaults: Training options that the model's authors use, over the general defaults.
         n_items: N; score columns are item indices 0..N-1.
     """
 

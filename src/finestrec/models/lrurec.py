@@ -4,7 +4,7 @@ Departs from the authors' code in arithmetic only: the complex projections of re
 products of twice the width, the normaliser gamma is folded into the weights, rows are padded on the right, and
 the recurrence runs step by step over time-major slices. At most 50 steps of one fused multiply-add each cost
 less than the logarithmic-depth scan, which does log2(L) times the work and copies the whole array at each level
-(`benchmarks/lrurec_scan.py`).
+(`benchmarks/scan.py`).
 """
 
 import math

@@ -107,7 +107,7 @@ class StabilityAudit:
         ]
 
     def table(self, regime: Regime, perturbation: str | None = None) -> "Table":
-        """A table of one regime for a terminal; rows without a perturbation come last, floors are included."""
+        """A table of one regime for a terminal; with the rows without a perturbation and the floors."""
         from rich.table import Table
 
         table = Table(title=f"{regime}: {perturbation}" if perturbation else regime)

@@ -58,6 +58,15 @@ def test_a_users_file_with_a_column(finestrec: Finestrec, run_folder: Path, tmp_
     assert pl.read_csv(tmp_path / "a.csv")["user_id"].unique(maintain_order=True).to_list() == [known[1], known[0]]
 
 
+def test_a_users_file_with_a_quoted_header(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text('"user_id","other"\n"user-0003","x"\n')
+    outcome = finestrec(
+        "recommend", run_folder, "--users", tmp_path / "users.csv", "--out", tmp_path / "lists.csv", "--json"
+    )
+    assert outcome.code == 0
+    assert (outcome.document["users"], outcome.document["unknown"]) == (1, [])
+
+
 def test_dropped_items_never_appear(loaded: Run) -> None:
     history = loaded.log.to_frame().select("user_id", "item_id").unique()
     kept = recommend(loaded.trained, loaded.log, 1000)

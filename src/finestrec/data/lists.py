@@ -71,7 +71,8 @@ def _column(path: Path) -> pl.Series:
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             separator = _SEPARATORS.get(path.suffix.lower(), ",")
-            if not lines or USER not in lines[0].split(separator):
+            names = [name.strip().strip('"') for name in lines[0].split(separator)] if lines else []
+            if USER not in names:
                 return pl.Series(USER, [line.strip() for line in lines if line.strip()], dtype=pl.String)
             frame = pl.read_csv(path, separator=separator, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:

@@ -96,6 +96,8 @@ def test_excess_over_seed_noise_is_the_mean_difference(whole: StabilityAudit) ->
     assert noise is not None
     expected = np.mean([noise - (value or 0.0) for value in pairs])
     assert excess[0]["measures"]["Jaccard@10"] == pytest.approx(expected)
+    # A turnover is a change: more of it than noise is an excess, as less similarity is.
+    assert np.sign(excess[0]["measures"]["Turnover@10"]) == np.sign(expected)
 
 
 def test_accuracy_is_that_of_the_side_it_names(whole: StabilityAudit) -> None:
@@ -118,6 +120,7 @@ def test_words_and_tables_say_the_numbers(whole: StabilityAudit) -> None:
     assert f"changed {5 * ((turned or 0) + (again or 0)):.1f} of 10 items" in words
     assert "With finest" in words
     assert whole.table("anchored-update", SPEC).row_count == 2 + 3 + 3 + 1
+    assert whole.table("authors-protocol", SPEC).row_count == 2 + 2
     frame = whole.frame()
     assert len(frame) == len(whole.rows)
     assert frame["measures.Jaccard@10"][0] == whole.rows[0].measures["Jaccard@10"]
@@ -146,6 +149,18 @@ def test_a_folder_is_entered_again_and_nothing_is_trained_twice(
     assert [r.measures for r in rerun.rows] == [r.measures for r in whole.rows]
 
 
+def test_only_the_regimes_that_were_asked_for_have_rows(parts: Split, small_recipe: Recipe) -> None:
+    found = audit(parts, small_recipe, perturbations=[SPEC], regimes=["authors-protocol"], methods=["finest"])
+    assert {r.regime for r in found.rows} == {"floor", "authors-protocol"}
+
+
+def test_strangers_models_are_not_trained_again_because_there_is_a_folder(parts: Split, tmp_path: Path) -> None:
+    counted = Counting()
+    audit(parts, {"retrain": counted}, perturbations=[SPEC], folder=tmp_path)
+    assert counted.fits == 5  # D, D again, D', and D and D' of the other seed
+    audit(parts, {"retrain": Counting()}, perturbations=[SPEC], folder=tmp_path)
+
+
 def test_a_folder_of_other_options_is_refused(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
     arguments: Any = {"regimes": ["anchored-update"], "methods": ["retrain"], "floors": False, "folder": tmp_path}
     audit(parts, small_recipe, perturbations=[SPEC], **arguments)
@@ -169,9 +184,7 @@ class Popular:
 
 
 def test_a_strangers_model_is_audited_through_fit_and_rank(parts: Split) -> None:
-    result = audit(
-        parts, {"retrain": Popular()}, perturbations=[SPEC], methods=["retrain"], regimes=["anchored-update"]
-    )
+    result = audit(parts, {"retrain": Popular()}, perturbations=[SPEC])
     moved = row(result, "anchored-update", "retrain").measures["RBO(p=0.9)"]
     floor = row(result, "floor", "other_seed", perturbation=None, other_seed=1).measures["RBO(p=0.9)"]
     assert floor == 1.0
@@ -194,6 +207,14 @@ def test_whole_rankings_are_not_compared_where_there_are_none(parts: Split) -> N
     assert found.measures["AverageOverlap@all"] is None
     assert found.measures["Jaccard@10"] is not None
     assert "does not rank all" in found.notes[0]
+
+
+class Counting(Popular):
+    fits = 0
+
+    def fit(self, log: InteractionLog, seed: int, incumbent: Any = None) -> "Popular":
+        self.fits += 1
+        return Popular().fit(log, seed, incumbent)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +241,6 @@ def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_
 
 def test_missing_fitters_and_regimes_of_fitters_are_refused(parts: Split) -> None:
     with pytest.raises(OptionError, match="no fitter for finest, warm_start"):
-        audit(parts, {"retrain": Popular()}, regimes=["anchored-update"])
+        audit(parts, {"retrain": Popular()}, methods=["retrain", "finest", "warm_start"])
     with pytest.raises(OptionError, match="anchored-update only"):
-        audit(parts, {"retrain": Popular()}, methods=["retrain"])
+        audit(parts, {"retrain": Popular()}, regimes=["authors-protocol"])

@@ -18,7 +18,7 @@ from finestrec.models import build_model
 from finestrec.perturbation.edits import edit
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.comparing import compare, judge
-from finestrec.stabilizers import FinestTuning, Recipe, Retrain, WarmStart
+from finestrec.stabilizers import Continue, FinestTuning, Recipe, Retrain, WarmStart
 from finestrec.stabilizers.finest import (
     AUTHORS_PRESETS,
     Finest,
@@ -91,6 +91,26 @@ def test_k_is_capped_at_half_the_catalogue_and_refused_below_one(base: TrainedMo
 def test_find_names_what_has_no_list() -> None:
     references = ReferenceLists(ids=np.array([3, 5, 9]), items=np.zeros((3, 4), dtype=np.int32))
     assert references.find(np.array([9, -1, 3, 4, 10, 5])).tolist() == [2, -1, 0, -1, -1, 1]
+
+
+def test_what_was_substituted_has_no_reference_list(chain: InteractionLog, small_recipe: Recipe) -> None:
+    rows = np.arange(3, len(chain), 100)
+    replaced = edit(chain, "replace", rows, np.zeros(len(rows), dtype=np.int32)).log
+    references = reference_lists(Retrain(small_recipe).fit(replaced, 0), 5)
+    assert references.ids.min() >= 0
+    assert len(references) == windows(replaced).n_instances - len(rows)
+    assert references.find(np.array([-1, -1])).tolist() == [-1, -1]
+
+
+def test_no_lists_at_all_find_nothing() -> None:
+    nothing = ReferenceLists(ids=np.empty(0, dtype=np.int64), items=np.empty((0, 4), dtype=np.int32))
+    assert nothing.find(np.array([3, -1])).tolist() == [-1, -1]
+
+
+def test_a_run_that_stopped_early_cannot_go_on(chain: InteractionLog, small_recipe: Recipe) -> None:
+    early = replace(small_recipe, training=small_recipe.training.model_copy(update={"patience": 1}))
+    with pytest.raises(OptionError, match="early stopping"):
+        Continue(early).fit(chain, 0, Retrain(early).fit(chain, 0))
 
 
 def test_large_lists_are_memory_mapped_and_equal(base: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

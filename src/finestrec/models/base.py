@@ -19,8 +19,8 @@ class ModelOptions(Options):
     """Width of the item table and of the hidden states."""
     blocks: int = Field(default=2, ge=1)
     """Layers of the network."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Share of activations set to 0 in training."""
+    dropout: float = Field(default=0.2, ge=0, le=0.99)
+    """Share of activations set to 0 in training, to the next 1/65536."""
 
 
 class NextItemModel(nn.Module, ABC):

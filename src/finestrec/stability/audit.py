@@ -45,8 +45,8 @@ def audit(
     recipe: Recipe | Mapping[str, Fitter],
     *,
     perturbations: Sequence[Perturbation | str] = ("delete:random:0.001",),
-    methods: Sequence[str] = METHODS,
-    regimes: Sequence[Regime] = REGIMES,
+    methods: Sequence[str] | None = None,
+    regimes: Sequence[Regime] | None = None,
     seeds: Sequence[int] = (0,),
     floors: bool = True,
     instances: Literal["all", "first"] = "all",
@@ -63,8 +63,9 @@ def audit(
         recipe: A model of ours and its training; or, for any other model, a `Fitter` for each method, `retrain`
             among them. Those are audited in the regime anchored-update.
         perturbations: What is done to the training log, each for itself.
-        methods: Names of `STABILIZERS`; `retrain` is always trained, because all others start from it.
-        regimes: anchored-update, authors-protocol, unanchored.
+        methods: Names of `STABILIZERS`, by default all of them, or all fitters; `retrain` is always trained, because
+            all others start from it.
+        regimes: anchored-update, authors-protocol, unanchored; by default the first two, or the first for fitters.
         floors: Measure what the same seed and another seed change by themselves. With one seed this trains with
             the next one too.
         seeds: Each drives a whole set of runs, the perturbation included.
@@ -83,6 +84,10 @@ def audit(
         DataError: If there are no test instances.
         RunFolderError: If the folder holds trainings of other options.
     """
+    if methods is None:
+        methods = METHODS if isinstance(recipe, Recipe) else tuple(recipe)
+    if regimes is None:
+        regimes = REGIMES if isinstance(recipe, Recipe) else REGIMES[:1]
     parsed = [p if isinstance(p, Perturbation) else Perturbation.parse(p) for p in perturbations]
     for regime in regimes:
         if regime not in get_args(Regime) or regime == "floor":
@@ -136,7 +141,8 @@ def _fitters(
 
 def _options(recipe: Recipe | Mapping[str, Fitter]) -> dict[str, Any]:
     if not isinstance(recipe, Recipe):
-        return {"model": repr(recipe["retrain"])}
+        kind = type(recipe["retrain"])
+        return {"model": f"{kind.__module__}.{kind.__qualname__}"}
     return {
         "model": recipe.model,
         "model_options": recipe.model_options.model_dump(mode="json"),
@@ -185,7 +191,7 @@ class _Audit:
             base = self._retrain(None, seed)
             if seed < other:
                 yield self._row("floor", "other_seed", None, seed, base, self._retrain(None, other), other)
-            for perturbation in self.perturbations:
+            for perturbation in self.perturbations if "anchored-update" in self.regimes else []:
                 key = self._retrain(perturbation, other)
                 yield self._row("anchored-update", "retrain", perturbation, seed, base, key, other)
 

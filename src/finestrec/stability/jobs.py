@@ -33,6 +33,7 @@ class Jobs:
         self._on_event = on_event
         self._rankers: dict[str, Ranker] = {}
         self._judged: dict[str, Judged] = {}
+        self._on_disk: set[str] = set()
         self._costs: dict[str, dict[str, float]] = {}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,8 @@ class Jobs:
             self._rankers[key] = fitter.fit(log, seed, incumbent)
             cost = {"seconds": 0.0}
         cost["peak_memory"] = peak_bytes()
+        if checkpoint is not None:
+            self._on_disk.add(key)
         if cost_file is not None and cost_file.exists():
             cost = json.loads(cost_file.read_text())
         elif cost_file is not None:
@@ -103,6 +106,6 @@ class Jobs:
 
     def forget(self) -> None:
         """Free models and lists that are on disk."""
-        if self._folder is not None:
-            self._rankers.clear()
-            self._judged.clear()
+        for key in self._on_disk:
+            self._rankers.pop(key, None)
+            self._judged.pop(key, None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from finestrec.measures.names import parse_measure
 from finestrec.stability.rows import AuditRow, Regime, rows_to_frame, rows_to_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Finding:
 
     Attributes:
         measures: Means over the rows, None where any is None; the accuracy of the new side among them.
-        ndcg_change: Mean of the relative change of NDCG@10 and of its bounds.
+        ndcg_change: Mean of the relative change of NDCG@10 and of its bounds; users are resampled, seeds are not.
         seeds: How many rows.
     """
 
@@ -85,6 +86,8 @@ class StabilityAudit:
     def excess_over_seed_noise(self) -> list[dict[str, Any]]:
         """Mean over seeds s != t of sim(D_s, D_t) - sim(D_s, D'_t), for each perturbation; needs two seeds.
 
+        For measures of change, sim is 1 - change, so that more than seed noise is positive throughout.
+
         Not to be subtracted from the coupled change or added to it: they answer different questions.
         """
         floors = {
@@ -96,10 +99,7 @@ class StabilityAudit:
                 continue
             noise = floors[frozenset((row.seed, row.other_seed))]
             differences.setdefault(row.perturbation, []).append(
-                {
-                    name: None if value is None or noise[name] is None else (noise[name] or 0.0) - value
-                    for name, value in row.measures.items()
-                }
+                {name: _excess(name, noise[name], value) for name, value in row.measures.items()}
             )
         return [
             {"perturbation": perturbation, "pairs": len(rows), "measures": _means(rows)}
@@ -107,15 +107,17 @@ class StabilityAudit:
         ]
 
     def table(self, regime: Regime, perturbation: str | None = None) -> "Table":
-        """A table of one regime for a terminal; with the rows without a perturbation and the floors."""
+        """A table of one regime for a terminal; with the rows without a perturbation, and the floors."""
         from rich.table import Table
 
         table = Table(title=f"{regime}: {perturbation}" if perturbation else regime)
         table.add_column("method")
         for name in (*COLUMNS[:3], "MRR", "Recall@10", "NDCG@10"):
             table.add_column(name, justify="right")
+        # The floors are those of models of E epochs, which stand in anchored-update only.
+        shown = {regime, "floor"} if regime == "anchored-update" else {regime}
         for finding in self.findings():
-            if finding.regime not in {regime, "floor"} or finding.perturbation not in {perturbation, None}:
+            if finding.regime not in shown or finding.perturbation not in {perturbation, None}:
                 continue
             label = finding.method.replace("_", " ")
             if finding.regime == "floor":
@@ -146,7 +148,7 @@ class StabilityAudit:
 
 
 def _sentence(finding: Finding) -> str:
-    text = f"With {finding.method.replace('_', ' ')} {_of_ten(finding)} changed"
+    text = f"With {finding.method.replace('_', ' ')} {_of_ten(finding)} of 10 changed"
     change = finding.ndcg_change
     if change is None:
         return text + "."
@@ -155,6 +157,12 @@ def _sentence(finding: Finding) -> str:
         f"{text}, {words} (NDCG@10 {change['mean']:+.1%} against the incumbent, 95% interval"
         f" {change['lower']:+.1%} to {change['upper']:+.1%})."
     )
+
+
+def _excess(name: str, noise: float | None, value: float | None) -> float | None:
+    if noise is None or value is None:
+        return None
+    return value - noise if parse_measure(name).is_change else noise - value
 
 
 def _of_ten(finding: Finding) -> str:

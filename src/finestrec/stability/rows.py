@@ -31,7 +31,8 @@ class AuditRow:
         accuracy: MRR, Recall@10, NDCG@10 of the new side.
         reference_accuracy: The same of the reference side.
         ndcg_change: Relative change of NDCG@10, and its 95% interval by paired bootstrap over users.
-        seconds: Training time of the new side.
+        seconds: Epochs of the last training of the new side; what it started from is not counted again, nor are
+            reference lists.
         peak_memory: Largest resident memory while it was trained, in bytes.
         notes: Why a value is None, and what else a reader has to know.
     """

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finestrec.data.log import InteractionLog
+from finestrec.errors import OptionError
 from finestrec.stabilizers.base import Strategy, saver
 from finestrec.training.trained import TrainedModel, fit
 
@@ -54,4 +55,8 @@ class Continue(Retrain):
     ) -> TrainedModel:
         """See `Strategy.fit`."""
         base = self._incumbent(incumbent)
+        if base.options.patience is not None:
+            raise OptionError(
+                "a run with early stopping (training.patience) cannot go on for a number of epochs: train without it"
+            )
         return self._fit(log, seed, checkpoint, base, base.options.epochs + self.recipe.finest.epochs)

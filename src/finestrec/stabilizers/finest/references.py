@@ -37,6 +37,8 @@ class ReferenceLists:
 
     def find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of each id, or -1 where there is no list: new interactions, and those that slid into a window."""
+        if len(self.ids) == 0:
+            return np.full(len(ids), -1)
         row = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[row] == ids, row, -1)
 
@@ -63,6 +65,7 @@ def reference_lists(trained: TrainedModel, k: int = 100, directory: Path | None 
         )
     k = min(k, n_items // 2)
     instances = trained.windows.instances()
+    instances = instances.subset(instances.ids >= 0)  # what was substituted or inserted has no name to be found by
     order = np.argsort(instances.ids)
     items = _allocate((len(instances), 2 * k), directory)
     row_of = np.empty(len(order), dtype=np.int64)

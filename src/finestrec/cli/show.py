@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from finestrec.stability.results import ACCURACY, SIMILARITY, digits
+
 if TYPE_CHECKING:
     from finestrec.data.log import LogSummary
-
-ACCURACY = ("MRR", "Recall@10", "NDCG@10")
-SIMILARITY = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10")
 
 
 def described(summary: "LogSummary") -> str:
@@ -19,11 +18,6 @@ def described(summary: "LogSummary") -> str:
         f" {summary.median_length:g} a user, longest {summary.max_length:,}), {summary.duplicates:,} duplicates,"
         f" {summary.repeat_share:.1%} repeats, {summary.tied_time_share:.1%} at the time of the one before"
     )
-
-
-def digits(value: float | None) -> str:
-    """A measure as tables show it."""
-    return "n/a" if value is None else f"{value:.3f}"
 
 
 def comparison_table(rows: Sequence[tuple[str, Mapping[str, Any]]], title: str | None = None) -> Table:

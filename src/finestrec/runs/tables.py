@@ -1,7 +1,7 @@
 """The tables of a run folder: the log with its ids and parts, the frozen vocabulary, the results."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from finestrec.data.log import InteractionLog, Vocabulary
 from finestrec.data.sources import packed
 from finestrec.data.splits import Split
 from finestrec.errors import FinestrecError, RunFolderError
+from finestrec.stability.rows import rows_to_frame
 
 LOG = "interactions.parquet"
 VOCABULARY = {"user_id": "vocabulary/users.parquet", "item_id": "vocabulary/items.parquet"}
@@ -120,7 +121,7 @@ def write_results(folder: Path, document: Mapping[str, Any]) -> None:
         document: With the key "rows".
     """
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    write_table(_flattened(document["rows"]), folder / f"{RESULTS}.parquet")
+    write_table(rows_to_frame(document["rows"]), folder / f"{RESULTS}.parquet")
     write_aside(folder / f"{RESULTS}.json", text)
 
 
@@ -138,19 +139,3 @@ def read_results(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise damaged(path, error) from None
     return document
-
-
-def _flattened(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """One line a row: nested values as columns such as "accuracy.MRR", options and notes as JSON text."""
-    lines = []
-    for row in rows:
-        line: dict[str, Any] = {}
-        for key, value in row.items():
-            if key in {"options", "notes"}:
-                line[key] = json.dumps(value)
-            elif isinstance(value, Mapping):
-                line.update({f"{key}.{name}": inner for name, inner in value.items()})
-            else:
-                line[key] = value
-        lines.append(line)
-    return pl.DataFrame(lines, infer_schema_length=None)

@@ -13,7 +13,8 @@ from finestrec.stability.rows import AuditRow, Regime, rows_to_frame, rows_to_js
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all")
+SIMILARITY = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10")
+ACCURACY = ("MRR", "Recall@10", "NDCG@10")
 EQUAL_ACCURACY_MARGIN = 0.01
 """Accuracy is equal when the lower 95% bound of the relative change in NDCG@10 is above minus this."""
 
@@ -58,7 +59,7 @@ class StabilityAudit:
 
     def frame(self) -> pl.DataFrame:
         """One line a row."""
-        return rows_to_frame(self.rows)
+        return rows_to_frame([row.to_json() for row in self.rows])
 
     def findings(self) -> list[Finding]:
         """Rows averaged over seeds, coupled changes first.
@@ -112,7 +113,7 @@ class StabilityAudit:
 
         table = Table(title=f"{regime}: {perturbation}" if perturbation else regime)
         table.add_column("method")
-        for name in (*COLUMNS[:3], "MRR", "Recall@10", "NDCG@10"):
+        for name in (*SIMILARITY, *ACCURACY):
             table.add_column(name, justify="right")
         # The floors are those of models of E epochs, which stand in anchored-update only.
         shown = {regime, "floor"} if regime == "anchored-update" else {regime}
@@ -124,7 +125,7 @@ class StabilityAudit:
                 label = f"floor: {label}"
             elif finding.perturbation is None:
                 label += ", nothing deleted" if perturbation and perturbation.startswith("delete") else ", no change"
-            table.add_row(label, *(_digits(finding.measures[column.header]) for column in table.columns[1:]))  # type: ignore[index]
+            table.add_row(label, *(digits(finding.measures[column.header]) for column in table.columns[1:]))  # type: ignore[index]
         return table
 
     def verdict(self) -> str:
@@ -170,7 +171,8 @@ def _of_ten(finding: Finding) -> str:
     return "an unknown number" if turnover is None else f"{10 * turnover:.1f}"
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
+    """A measure as tables show it."""
     return "n/a" if value is None else f"{value:.3f}"
 
 

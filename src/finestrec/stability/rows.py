@@ -1,6 +1,7 @@
 """The rows of an audit: one comparison of two lists of lists, with everything needed to read it alone."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -66,18 +67,17 @@ def rows_to_json(rows: list[AuditRow]) -> dict[str, Any]:
     return {"schema": SCHEMA, "rows": [row.to_json() for row in rows]}
 
 
-def rows_to_frame(rows: list[AuditRow]) -> pl.DataFrame:
-    """One line a row, nested values flattened to columns such as "accuracy.MRR"; options and notes as JSON text."""
-
-    def flat(row: AuditRow) -> dict[str, Any]:
+def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows in JSON's terms, one line each: nested values as columns such as "accuracy.MRR"; options, notes as text."""
+    lines = []
+    for row in rows:
         line: dict[str, Any] = {}
-        for key, value in row.to_json().items():
+        for key, value in row.items():
             if key in {"options", "notes"}:
                 line[key] = json.dumps(value)
-            elif isinstance(value, dict):
+            elif isinstance(value, Mapping):
                 line.update({f"{key}.{name}": inner for name, inner in value.items()})
             else:
                 line[key] = value
-        return line
-
-    return pl.DataFrame([flat(row) for row in rows], infer_schema_length=None)
+        lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)

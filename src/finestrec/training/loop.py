@@ -135,6 +135,9 @@ def _run_to_file(run: "Callable[[Fabric], TrainingState]", result: Path, fabric:
     state = run(fabric)
     if fabric.global_rank == 0:
         state.save(result)
+    # Nobody leaves while another still talks to it: a peer that is gone aborts the process.
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def _run(

@@ -25,7 +25,8 @@ from finestrec.models import NextItemModel, build_model
 from finestrec.randomness import generator
 from finestrec.ranking import rank
 from finestrec.training.loop import train
-from finestrec.training.objectives import NextItem, softmax_loss
+from finestrec.training.losses import softmax_loss
+from finestrec.training.objectives import NextItem
 from finestrec.training.trained import training_options
 
 

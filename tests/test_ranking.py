@@ -117,7 +117,7 @@ class Table(NextItemModel):
     summary = "A table."
 
     def __init__(self, table: Tensor) -> None:
-        super().__init__(table.shape[1], ModelOptions())
+        super().__init__(table.shape[1], 50, ModelOptions())
         self.table = nn.Parameter(table, requires_grad=False)
         self.calls: list[tuple[int, bool]] = []
 
@@ -208,7 +208,7 @@ def test_chunking_changes_nothing(
 ) -> None:
     instances = windows(log_of(*SOME), 8, "all").instances()
     expected = rank(Table(table()), instances, 5, seen=seen)
-    monkeypatch.setattr(ranking_module, "_POSITIONS_PER_BATCH", positions)
+    monkeypatch.setattr(ranking_module, "POSITIONS_PER_BATCH", positions)
     monkeypatch.setattr(ranking_module, "_SCORES_PER_CHUNK", scores)
     model = Table(table())
     got = rank(model, instances, 5, seen=seen)
@@ -217,7 +217,10 @@ def test_chunking_changes_nothing(
     assert got.scores.tolist() == expected.scores.tolist()
     assert got.target_ranks.tolist() == expected.target_ranks.tolist()
     assert all(numel <= max(positions, 8) for numel, _ in model.calls)
-    sizes = [len(members) for members, *_ in score_chunks(model, instances)]
+    sizes = [
+        len(members)
+        for members, *_ in score_chunks(model, model.ranking_batches(instances, ranking_module.POSITIONS_PER_BATCH))
+    ]
     assert max(sizes) <= max(1, scores // N)
     assert sum(sizes) == len(instances)
 
@@ -226,7 +229,9 @@ def test_score_chunks_cover_each_instance_once_with_its_scores_and_target() -> N
     model = Table(table())
     instances = windows(log_of(*SOME), 8).instances()
     covered: list[int] = []
-    for members, scores, targets in score_chunks(model, instances):
+    for members, scores, targets in score_chunks(
+        model, model.ranking_batches(instances, ranking_module.POSITIONS_PER_BATCH)
+    ):
         covered += members.tolist()
         assert targets.tolist() == instances.targets[members].tolist()
         assert scores.tolist() == [slow_scores(model, instances, int(number)) for number in members]
@@ -285,7 +290,7 @@ def test_a_nan_score_is_refused_even_at_a_seen_item_and_the_mode_comes_back(seen
 
 def test_a_stopped_reader_gives_the_mode_back() -> None:
     model = Table(table()).train()
-    chunks = score_chunks(model, windows(log_of(5, 9)).instances())
+    chunks = score_chunks(model, model.ranking_batches(windows(log_of(5, 9)).instances(), 100))
     next(chunks)
     cast(Any, chunks).close()
     assert model.training

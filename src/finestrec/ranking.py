@@ -4,7 +4,7 @@ Lists are in order of (score descending, item index ascending), over all items, 
 unless `seen="drop"` says otherwise.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finestrec.data.sequences import Instances, ranges
+from finestrec.data.sequences import Instances, SequenceBatch, ranges
 from finestrec.errors import OptionError, TrainingError
 from finestrec.models import NextItemModel
 
 SeenPolicy = Literal["keep", "drop"]
 
-_POSITIONS_PER_BATCH = 1 << 14
+POSITIONS_PER_BATCH = 1 << 14
+"""Rows times length of the batches that models are asked for lists with."""
 _SCORES_PER_CHUNK = 1 << 23
 
 
@@ -82,11 +83,17 @@ def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def score_chunks(
-    model: NextItemModel, instances: Instances, device: torch.device | None = None
+    model: NextItemModel,
+    batches: Iterable[tuple[NDArray[np.int64], SequenceBatch]],
+    device: torch.device | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Scores of all items, a bounded number of instances at a time, in evaluation mode.
 
-    The chunks depend on the instances only, so two models are asked in the same order.
+    Args:
+        model: Put into evaluation mode while it is asked.
+        batches: Of `model.ranking_batches` or `model.reference_batches`. They depend on the instances only, so two
+            models are asked in the same order.
+        device: Where the model is; by default where its first parameter is.
 
     Yields:
         Numbers of the instances (rows,), scores (rows, N), targets (rows,).
@@ -97,7 +104,7 @@ def score_chunks(
     model.eval()
     try:
         with torch.inference_mode():
-            for members, on_host in instances.batches(_POSITIONS_PER_BATCH, shared=True):
+            for members, on_host in batches:
                 batch = on_host.to(device)
                 hidden = batch.at_positions(model.hidden(batch))
                 for begin in range(0, len(members), rows_per_chunk):
@@ -132,7 +139,7 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
     items = np.empty((len(instances), k), dtype=np.int32)
     values = np.empty((len(instances), k), dtype=np.float32)
     ranks = np.zeros(len(instances), dtype=np.int64)
-    for members, scores, targets in score_chunks(model, instances):
+    for members, scores, targets in score_chunks(model, model.ranking_batches(instances, POSITIONS_PER_BATCH)):
         ranks[members] = target_ranks(scores, targets).cpu().numpy()
         if seen == "drop":
             _refuse_nan(scores)

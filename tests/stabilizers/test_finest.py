@@ -28,7 +28,9 @@ from finestrec.stabilizers.finest import (
     reference_lists,
 )
 from finestrec.training.options import TrainingOptions
-from finestrec.training.trained import TrainedModel
+from finestrec.training.trained import TrainedModel, fit
+
+SMALL = {"hidden": 16, "blocks": 1}
 
 
 def slow_loss(scores: list[float], m1: float, m2: float) -> float:
@@ -252,3 +254,33 @@ def test_the_incumbent_is_not_touched(base: TrainedModel, small_recipe: Recipe) 
 def test_fine_tuning_without_an_incumbent_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
     with pytest.raises(OptionError, match="starts from a trained model"):
         WarmStart(small_recipe).fit(chain, 0)
+
+
+def test_sampled_losses_score_the_catalogue_nowhere(chain: InteractionLog) -> None:
+    """FINEST and the loss ask for their columns alone, which is what makes large catalogues possible."""
+    model = build_model("lrurec", chain.n_items, 0, SMALL)
+    whole_catalogue = []
+    scores = model.scores
+
+    def recording(hidden: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
+        whole_catalogue.append(items is None)
+        return scores(hidden, items)
+
+    model.scores = recording  # type: ignore[method-assign]
+    incumbent = fit(chain, "lrurec", 0, model_options=SMALL, training={"epochs": 1})
+    curriculum = Finest(chain, reference_lists(incumbent, 5), FinestOptions(), TrainingOptions(loss="gbce"), 0)
+    cut = curriculum.windows(0)
+    curriculum.losses(model, cut.batch(cut.deal(16, 0, 0)[0]))
+    assert whole_catalogue == [False, False]
+
+
+def test_sampled_and_full_scores_give_finest_the_same_rank_loss(chain: InteractionLog) -> None:
+    incumbent = fit(chain, "lrurec", 0, model_options=SMALL, training={"epochs": 1})
+    model = build_model("lrurec", chain.n_items, 3, SMALL).eval()
+    references = reference_lists(incumbent, 5)
+    values = []
+    for loss in ("softmax", "gbce"):
+        curriculum = Finest(chain, references, FinestOptions(), TrainingOptions(loss=loss), 0)
+        cut = curriculum.windows(0)
+        values.append(curriculum.losses(model, cut.batch(cut.deal(16, 0, 0)[0]))["rank"].item())
+    assert values[0] == pytest.approx(values[1], rel=1e-5)

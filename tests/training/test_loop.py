@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
+from finestrec.data.splits import split
 from finestrec.errors import RunFolderError, TrainingError
 from finestrec.models import build_model
 from finestrec.perturbation.edits import edit
@@ -91,7 +92,7 @@ def test_the_loss_of_an_epoch_weighs_all_positions_alike() -> None:
     """One step's loss, summed over the batches of an epoch at fixed weights, is the mean over all positions."""
     log = markov_log(60, 12, 14, seed=1).keep(np.random.default_rng(0).random(60 * 14) < 0.7)
     options = TrainingOptions(batch_size=8)
-    curriculum = NextItem(log, options)
+    curriculum = NextItem(log, options, 0)
     model = build_model("lrurec", 12, 0, SMALL).eval()
     cut = curriculum.windows(0)
     batches = cut.deal(8, 0, 0)
@@ -108,7 +109,7 @@ def test_the_loss_of_an_epoch_weighs_all_positions_alike() -> None:
 def test_one_deletion_re_deals_no_batch_and_keeps_the_denominator(chain: InteractionLog) -> None:
     edited = edit(chain, "delete", np.array([7])).log
     options = TrainingOptions(batch_size=16)
-    before, after = NextItem(chain, options), NextItem(edited, options)
+    before, after = NextItem(chain, options, 0), NextItem(edited, options, 0)
     assert before._expected == after._expected
     for dealt, again in zip(before.windows(0).deal(16, 3, 2), after.windows(0).deal(16, 3, 2), strict=True):
         assert dealt.tolist() == again.tolist()
@@ -135,7 +136,7 @@ def test_two_devices_compute_what_one_does(model: str, chain: InteractionLog, tm
         saved = SaveTo(tmp_path / f"{devices}.safetensors")
         state = train(
             network,
-            NextItem(chain, options),
+            NextItem(chain, options, 0),
             options,
             0,
             device=DeviceOptions(devices=devices, threads=1),
@@ -170,7 +171,7 @@ class WritesItsWeights(NextItem):
     """Writes the weights that each rank starts the last steps with."""
 
     def __init__(self, log: InteractionLog, options: TrainingOptions, folder: Path) -> None:
-        super().__init__(log, options)
+        super().__init__(log, options, 0)
         self._folder = folder
 
     def losses(self, model: Any, batch: Any) -> dict[str, torch.Tensor]:
@@ -183,7 +184,7 @@ def test_fewer_rows_than_devices_are_no_obstacle() -> None:
     log = markov_log(3, 12, 14, seed=1)
     options = TrainingOptions(epochs=1, batch_size=1)
     network = build_model("lrurec", 12, 0, SMALL)
-    state = train(network, NextItem(log, options), options, 0, device=DeviceOptions(devices=2, threads=1))
+    state = train(network, NextItem(log, options, 0), options, 0, device=DeviceOptions(devices=2, threads=1))
     assert state.epochs_done == 1
 
 
@@ -227,3 +228,13 @@ def test_windows_of_the_whole_history_train_on_every_interaction(chain: Interact
     cut = windows(chain, 5, "all")
     assert cut.n_instances == len(chain) - chain.n_users
     assert fitted(chain, max_length=5, window="all", epochs=1).state.epochs_done == 1
+
+
+@pytest.mark.parametrize(("loss", "epochs"), [("bce", 12), ("sampled_softmax", 12), ("gbce", 40)])
+def test_sampled_losses_learn_order(loss: str, epochs: int, chain: InteractionLog) -> None:
+    """Calibration weakens the pull of the next item, so gbce takes longer to begin."""
+    parts = split(chain)
+    training = {"epochs": epochs, "lr": 1e-2, "loss": loss, "negatives": 8}
+    trained = fit(parts.train, "lrurec", 0, model_options=SMALL, training=training)
+    ranks = trained.rank(parts.held_out(50), 10).target_ranks
+    assert (ranks == 1).mean() > 0.6

@@ -27,9 +27,21 @@ def model_type(name: str) -> type[NextItemModel]:
 
 
 def build_model(
-    name: str, n_items: int, seed: int, options: dict[str, Any] | ModelOptions | None = None
+    name: str,
+    n_items: int,
+    seed: int,
+    options: dict[str, Any] | ModelOptions | None = None,
+    *,
+    max_length: int = 50,
 ) -> NextItemModel:
     """A new model with weights drawn from the stream (seed, "init").
+
+    Args:
+        name: A name of `MODELS`.
+        n_items: N, the number of items it scores.
+        seed: Of the initial weights.
+        options: By field name, or complete.
+        max_length: L, the longest input it will be given (`training.max_length`).
 
     Raises:
         OptionError: If the name is unknown.
@@ -37,4 +49,4 @@ def build_model(
     cls = model_type(name)
     checked = options if isinstance(options, ModelOptions) else cls.options_type.model_validate(options or {})
     with torch_stream(seed, "init"):
-        return cls(n_items, checked)
+        return cls(n_items, max_length, checked)

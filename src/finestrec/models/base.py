@@ -1,14 +1,17 @@
 """What a sequential recommender has to offer, and the parts that ours share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from finestrec.data.sequences import SequenceBatch
+from finestrec.data.sequences import Instances, SequenceBatch, Windows
 from finestrec.options import Options
 
 
@@ -26,9 +29,14 @@ class ModelOptions(Options):
 class NextItemModel(nn.Module, ABC):
     """A model of the next item: hidden states of a sequence, and scores of items given a hidden state.
 
-    Two functions are the whole contract. `hidden` at a position may depend on that position and the ones before
-    it in the row. `scores` is apart because everything that needs few items (rank-preserving losses, sampled
-    losses, catalogues of millions) asks for those columns alone.
+    A new model is a file with a subclass that has a `name` and a `summary`, fills `hidden` and `scores`, and stands
+    in `MODELS`. `scores` is apart because everything that needs few items (rank-preserving losses, sampled losses,
+    catalogues of millions) asks for those columns alone.
+
+    The three functions that make batches say how a model is asked. As they stand here they are right for causal
+    models, whose hidden state at a position depends on that position and the ones before it in the row: one row
+    serves all of its prefixes. A model of another kind overrides them (`bert4rec.py` masks, an adapter of a module
+    that answers for the last position only gives each instance a row).
 
     Attributes:
         name: What `--model` calls it.
@@ -36,6 +44,7 @@ class NextItemModel(nn.Module, ABC):
         options_type: Its options; unknown keys are refused.
         training_defaults: Training options that the model's authors use, over the general defaults.
         n_items: N; score columns are item indices 0..N-1.
+        max_length: L, the longest input it is given.
     """
 
     name: ClassVar[str]
@@ -43,10 +52,57 @@ class NextItemModel(nn.Module, ABC):
     options_type: ClassVar[type[ModelOptions]] = ModelOptions
     training_defaults: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, n_items: int, options: ModelOptions) -> None:
+    def __init__(self, n_items: int, max_length: int, options: ModelOptions) -> None:
         super().__init__()
         self.n_items = n_items
+        self.max_length = max_length
         self.options = options
+
+    @property
+    def predicted_share(self) -> float:
+        """Share of the training instances that `learning_batch` asks for, on average over its draws."""
+        return 1.0
+
+    def learning_batch(
+        self,
+        windows: Windows,
+        numbers: NDArray[np.int64],
+        seed: int,  # noqa: ARG002
+        epoch: int,  # noqa: ARG002
+    ) -> SequenceBatch:
+        """What one step learns from.
+
+        Args:
+            windows: The training windows of the epoch.
+            numbers: Those of the step, at least one of them with an instance.
+            seed: The run's seed, for models that draw.
+            epoch: The epoch, from 0.
+        """
+        return windows.batch(numbers)
+
+    def ranking_batches(
+        self, instances: Instances, max_positions: int
+    ) -> Iterator[tuple[NDArray[np.int64], SequenceBatch]]:
+        """Batches that ask for each instance once.
+
+        Args:
+            instances: What to rank for.
+            max_positions: Upper bound of rows times length of a batch (a single longer row is still one batch).
+
+        Yields:
+            The numbers of the instances, and the batch whose positions are those instances in that order.
+        """
+        return instances.batches(max_positions, shared=True)
+
+    def reference_batches(
+        self, windows: Windows, max_positions: int
+    ) -> Iterator[tuple[NDArray[np.int64], SequenceBatch]]:
+        """Batches that ask for each training instance once, in the way in which training asks for it.
+
+        Yields:
+            Numbers into `windows.instances()`, and the batch whose positions are those instances in that order.
+        """
+        return windows.instances().batches(max_positions, shared=True)
 
     @abstractmethod
     def hidden(self, batch: SequenceBatch) -> Tensor:

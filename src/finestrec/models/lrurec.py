@@ -104,8 +104,8 @@ class LRURec(NextItemModel):
     summary = "linear recurrent units (Yue et al., WSDM 2024)"
     training_defaults: ClassVar[dict[str, Any]] = {"betas": (0.9, 0.98), "clip_norm": 5.0}
 
-    def __init__(self, n_items: int, options: ModelOptions) -> None:
-        super().__init__(n_items, options)
+    def __init__(self, n_items: int, max_length: int, options: ModelOptions) -> None:
+        super().__init__(n_items, max_length, options)
         self.items = ItemTable(n_items, options.hidden)
         self.dropout = Dropout(options.dropout)
         self.norm = nn.LayerNorm(options.hidden)

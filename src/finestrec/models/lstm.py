@@ -19,8 +19,8 @@ class LSTM(NextItemModel):
     summary = "long short-term memory (the recurrent baseline of CASPER and FINEST)"
     training_defaults: ClassVar[dict[str, Any]] = {"weight_decay": 1e-5, "clip_norm": 5.0}
 
-    def __init__(self, n_items: int, options: ModelOptions) -> None:
-        super().__init__(n_items, options)
+    def __init__(self, n_items: int, max_length: int, options: ModelOptions) -> None:
+        super().__init__(n_items, max_length, options)
         self.items = ItemTable(n_items, options.hidden)
         # Wide enough to move the gates: at the 0.02 that suits tables read through a layer norm, learning to tell
         # items apart takes about ten times the epochs.

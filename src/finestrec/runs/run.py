@@ -98,7 +98,13 @@ def load_run(path: Path | str) -> Run:
         raise RunFolderError(f"{path / CONFIG}: {error}; make the run again") from None
     stored = StoredLog.read(path)
     split = stored.split
-    model = build_model(config.model_name, split.log.n_items, config.seed, config.model)
+    model = build_model(
+        config.model_name,
+        split.log.n_items,
+        config.seed,
+        config.model,
+        max_length=config.training.max_length,
+    )
     _load_weights(model, path / WEIGHTS)
     rest = TrainingState.load(path / OPTIMIZER)
     state_of_training = replace(rest, weights=rest.weights or dict(model.state_dict()))

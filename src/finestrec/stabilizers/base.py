@@ -85,7 +85,13 @@ class Recipe:
 
     def copy_of(self, trained: TrainedModel) -> NextItemModel:
         """A new model with the weights of a trained one."""
-        model = build_model(self.model, trained.model.n_items, trained.seed, self.model_options)
+        model = build_model(
+            self.model,
+            trained.model.n_items,
+            trained.seed,
+            self.model_options,
+            max_length=trained.model.max_length,
+        )
         model.load_state_dict(trained.model.state_dict())
         return model
 

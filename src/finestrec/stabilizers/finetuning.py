@@ -53,7 +53,7 @@ class WarmStart(FineTuning):
 
     def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:  # noqa: ARG002
         """The log as it is."""
-        return NextItem(log, self.recipe.finetuning)
+        return NextItem(log, self.recipe.finetuning, seed)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,9 @@ def _run(
         progress.begin(options.epochs, state.epochs_done, windows.n_batches(options.batch_size))
     try:
         while not _is_finished(state, options):
-            record = _epoch(fabric, step_module, optimizer, curriculum, options, seed, state.epochs_done, progress)
+            record = _epoch(
+                fabric, model, step_module, optimizer, curriculum, options, seed, state.epochs_done, progress
+            )
             if validation is not None and options.patience is not None:
                 score = float(ndcg(rank(model, validation, 10).target_ranks, 10).mean())
                 record = EpochRecord(**{**vars(record), "validation_ndcg": score})
@@ -204,6 +206,7 @@ def _is_finished(state: TrainingState, options: TrainingOptions) -> bool:
 
 def _epoch(
     fabric: "Fabric",
+    model: NextItemModel,
     step_module: Any,
     optimizer: torch.optim.Optimizer,
     curriculum: Curriculum,
@@ -221,7 +224,8 @@ def _epoch(
         if not windows.has_instances(dealt):  # a step on nothing would still move the weights by their momentum
             continue
         # Neighbours in a batch have similar lengths, so every device gets a similar share.
-        batch = windows.batch(dealt[fabric.global_rank :: fabric.world_size]).to(fabric.device)
+        own = dealt[fabric.global_rank :: fabric.world_size]
+        batch = model.learning_batch(windows, own, seed, epoch).to(fabric.device)
         with torch_stream(seed, "dropout", epoch, step, fabric.global_rank, device=fabric.device):
             losses = step_module(batch)
         loss = torch.stack(list(losses.values())).sum()

@@ -1,27 +1,59 @@
-"""What is minimised: pure losses, and the curricula that say on which data."""
+"""What is minimised: the curricula that say on which data, and how scores at its positions become a loss."""
 
+from functools import cached_property
 from typing import Protocol
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import SequenceBatch, Windows, windows
 from finestrec.models import NextItemModel
+from finestrec.training.losses import bce_loss, gbce_loss, negatives, sampled_softmax_loss, softmax_loss
 from finestrec.training.options import TrainingOptions
 
 
-def softmax_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the next item over the whole catalogue, summed over positions.
+class PositionScores:
+    """The scores of a model at the predicted positions of a batch; the whole catalogue is scored once, if at all."""
+
+    def __init__(self, model: NextItemModel, batch: SequenceBatch) -> None:
+        self._model = model
+        self._hidden = batch.at_positions(model.hidden(batch))
+
+    @cached_property
+    def all(self) -> Tensor:
+        """Scores of all items, shape (P, N)."""
+        return self._model.scores(self._hidden)
+
+    def of(self, items: Tensor) -> Tensor:
+        """Scores of some items at each position, shape (P, M) for (P, M)."""
+        return self.all.gather(1, items) if "all" in vars(self) else self._model.scores(self._hidden, items)
+
+
+def next_item_loss(
+    scores: PositionScores, batch: SequenceBatch, n_items: int, options: TrainingOptions, seed: int, epoch: int
+) -> Tensor:
+    """The next-item loss that `options.loss` names, summed over the predicted positions of a batch.
 
     Args:
-        scores: Shape (P, N).
-        targets: Item indices, shape (P,).
-
-    Returns:
-        A scalar, 0 for no positions.
+        scores: The model's, at those positions.
+        batch: The batch.
+        n_items: N.
+        options: The loss and its sampling.
+        seed: The run's seed, of the sampled items.
+        epoch: The epoch, from 0.
     """
-    return F.cross_entropy(scores, targets, reduction="sum")
+    if options.loss == "softmax":
+        return softmax_loss(scores.all, batch.targets)
+    sampled = negatives(batch.ids, batch.targets.cpu().numpy(), n_items, options.negatives, seed, epoch)
+    items = torch.from_numpy(sampled).to(batch.targets.device)
+    both = scores.of(torch.cat([batch.targets[:, None], items], 1))
+    positive, negative = both[:, 0], both[:, 1:]
+    if options.loss == "bce":
+        return bce_loss(positive, negative)
+    if options.loss == "gbce":
+        return gbce_loss(positive, negative, n_items, options.calibration)
+    return sampled_softmax_loss(positive, negative, n_items)
 
 
 class Curriculum(Protocol):
@@ -34,7 +66,10 @@ class Curriculum(Protocol):
     parts: tuple[str, ...]
 
     def windows(self, epoch: int) -> Windows:
-        """The training windows of an epoch, from 0; always equally many and in the same order."""
+        """The training windows of an epoch, from 0; always equally many and in the same order.
+
+        Batches are of the epoch that was asked for last.
+        """
 
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
         """Named parts of the loss of a batch, or of a share of it: the whole loss is their sum.
@@ -53,15 +88,21 @@ class NextItem:
 
     parts: tuple[str, ...] = ("next_item",)
 
-    def __init__(self, log: InteractionLog, options: TrainingOptions) -> None:
+    def __init__(self, log: InteractionLog, options: TrainingOptions, seed: int) -> None:
         self._windows = windows(log, options.max_length, options.window)
         self._expected = max(1, self._windows.n_dealt_instances) / self._windows.n_batches(options.batch_size)
+        self._options = options
+        self._seed = seed
+        self._epoch = 0
 
-    def windows(self, epoch: int) -> Windows:  # noqa: ARG002
+    def windows(self, epoch: int) -> Windows:
         """The same windows in every epoch."""
+        self._epoch = epoch
         return self._windows
 
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
-        """The softmax loss at every position."""
-        scores = model.scores(batch.at_positions(model.hidden(batch)))
-        return {"next_item": softmax_loss(scores, batch.targets) / self._expected}
+        """The next-item loss of the options."""
+        loss = next_item_loss(
+            PositionScores(model, batch), batch, model.n_items, self._options, self._seed, self._epoch
+        )
+        return {"next_item": loss / (self._expected * model.predicted_share)}

@@ -21,6 +21,13 @@ class TrainingOptions(Options):
     """L, the longest input that the model reads."""
     window: WindowMode = "last"
     """last: a user's last L + 1 interactions; all: the whole history in consecutive windows."""
+    loss: Literal["softmax", "bce", "sampled_softmax", "gbce"] = "softmax"
+    """Next-item loss: cross-entropy over the whole catalogue; or against sampled items: binary cross-entropy, softmax,
+    generalised binary cross-entropy."""
+    negatives: int = Field(default=1, ge=1)
+    """Items sampled for each position, for the losses that sample."""
+    calibration: float = Field(default=0.75, ge=0, le=1)
+    """t of gbce: 0 is binary cross-entropy, 1 gives scores that are calibrated as probabilities."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates of the two moments."""
     weight_decay: float = Field(default=0.0, ge=0)

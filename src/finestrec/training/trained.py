@@ -80,11 +80,11 @@ def fit(
         TrainingError: If the loss is NaN or infinite.
     """
     options = training_options(model, training)
-    network = build_model(model, log.n_items, seed, model_options)
+    network = build_model(model, log.n_items, seed, model_options, max_length=options.max_length)
     held_out = validation_split(log) if options.patience is not None else None
     state = train(
         network,
-        NextItem(held_out.train if held_out else log, options),
+        NextItem(held_out.train if held_out else log, options, seed),
         options,
         seed,
         device=device,

@@ -23,7 +23,7 @@ from finestrec.perturbation.selectors import random_rows
 from finestrec.randomness import generator
 from finestrec.stabilizers.finest.losses import rank_preserving_loss
 from finestrec.stabilizers.finest.references import ReferenceLists
-from finestrec.training.objectives import softmax_loss
+from finestrec.training.objectives import PositionScores, next_item_loss
 from finestrec.training.options import TrainingOptions
 
 
@@ -95,17 +95,18 @@ class Finest:
 
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
         """The next-item loss, and the rank-preserving loss where there is a reference list."""
-        scores = model.scores(batch.at_positions(model.hidden(batch)))
+        scores = PositionScores(model, batch)
+        loss = next_item_loss(scores, batch, model.n_items, self._training, self._seed, self._epoch)
         rows = self._references.find(batch.ids)
-        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(scores.device)
-        weights = torch.from_numpy(self._weights(rows, batch)).to(scores.device)
+        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(loss.device)
+        weights = torch.from_numpy(self._weights(rows, batch, model.predicted_share)).to(loss.device)
         per_instance = rank_preserving_loss(
-            scores.gather(1, items),
+            scores.of(items),
             order_margin=self._options.order_margin,
             challenger_margin=self._options.challenger_margin,
         )
         return {
-            "next_item": softmax_loss(scores, batch.targets) / self._expected,
+            "next_item": loss / (self._expected * model.predicted_share),
             "rank": self._options.weight * (per_instance * weights).sum(),
         }
 
@@ -125,11 +126,11 @@ class Finest:
         found = self._references.find(instances.ids) >= 0
         return int(found.sum()) if self._options.average == "instance" else len(np.unique(instances.start[found]))
 
-    def _weights(self, rows: NDArray[np.int64], batch: SequenceBatch) -> NDArray[np.float32]:
+    def _weights(self, rows: NDArray[np.int64], batch: SequenceBatch, predicted_share: float) -> NDArray[np.float32]:
         """Weight of each position of a batch in the mean; 0 where there is no reference list."""
         found = rows >= 0
         if self._options.average == "instance":
-            return np.asarray(found / self._expected_preserved, dtype=np.float32)
+            return np.asarray(found / (self._expected_preserved * predicted_share), dtype=np.float32)
         row = batch.positions.cpu().numpy() // batch.items.shape[1]
         in_row = np.bincount(row[found], minlength=len(batch.items))
         return np.asarray(found / (np.maximum(in_row[row], 1) * self._expected_preserved), dtype=np.float32)

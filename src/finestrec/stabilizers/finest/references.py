@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.errors import OptionError
-from finestrec.ranking import score_chunks, top_k
+from finestrec.ranking import POSITIONS_PER_BATCH, score_chunks, top_k
 from finestrec.training.trained import TrainedModel
 
 _IN_MEMORY_BYTES = 1 << 30
@@ -64,15 +64,18 @@ def reference_lists(trained: TrainedModel, k: int = 100, directory: Path | None 
             f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items"
         )
     k = min(k, n_items // 2)
-    instances = trained.windows.instances()
-    instances = instances.subset(instances.ids >= 0)  # what was substituted or inserted has no name to be found by
-    order = np.argsort(instances.ids)
-    items = _allocate((len(instances), 2 * k), directory)
-    row_of = np.empty(len(order), dtype=np.int64)
-    row_of[order] = np.arange(len(order))
-    for members, scores, _ in score_chunks(trained.model, instances):
-        items[row_of[members]] = top_k(scores, 2 * k)[1].cpu().numpy()
-    return ReferenceLists(ids=instances.ids[order], items=items)
+    windows = trained.windows
+    ids = windows.instances().ids
+    named = np.flatnonzero(ids >= 0)  # what was substituted or inserted has no name to be found by
+    named = named[np.argsort(ids[named])]
+    row_of = np.full(len(ids), -1)
+    row_of[named] = np.arange(len(named))
+    items = _allocate((len(named), 2 * k), directory)
+    batches = trained.model.reference_batches(windows, POSITIONS_PER_BATCH)
+    for members, scores, _ in score_chunks(trained.model, batches):
+        rows = row_of[members]
+        items[rows[rows >= 0]] = top_k(scores, 2 * k)[1].cpu().numpy()[rows >= 0]
+    return ReferenceLists(ids=ids[named], items=items)
 
 
 def _allocate(shape: tuple[int, int], directory: Path | None) -> NDArray[np.int32]:

@@ -1,41 +1,252 @@
-"""The paired bootstrap over users."""
+"""Resampling users and seeds."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
-from finestrec.stability.statistics import relative_change
+from finestrec.errors import DataError
+from finestrec.randomness import hashed
+from finestrec.stability import statistics
+from finestrec.stability.statistics import BootstrapMeans, bootstrap_means, holm, interval, p_value, sampling_units
+
+Array = NDArray[np.float64]
 
 
-def test_no_change_has_no_width() -> None:
-    values = np.random.default_rng(0).random(50)
-    assert relative_change(values, values, np.arange(50) // 5) == {"mean": 0.0, "lower": 0.0, "upper": 0.0}
+def column(values: Array, users: NDArray[np.int64]) -> BootstrapMeans:
+    return bootstrap_means([values[:, None]], [users])
 
 
-def test_interval_agrees_with_scipy_when_every_user_has_one_instance() -> None:
-    rng = np.random.default_rng(1)
+def width(values: Array, users: NDArray[np.int64]) -> float:
+    found = column(values, users).interval(0)
+    return found["upper"] - found["lower"]
+
+
+def test_interval_of_a_mean_agrees_with_scipy_where_every_user_has_one_instance() -> None:
+    values = np.random.default_rng(1).exponential(size=300)
+    ours = column(values, np.arange(300)).interval(0)
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, batch=1000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert ours["mean"] == pytest.approx(values.mean())
+    assert ours["lower"] == pytest.approx(theirs.low, abs=0.01)
+    assert ours["upper"] == pytest.approx(theirs.high, abs=0.01)
+
+
+def test_interval_of_uneven_users_agrees_with_scipy_on_their_sums_and_counts() -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.integers(1, 9, size=150)
+    users = np.repeat(np.arange(150), counts)
+    values = rng.normal(np.repeat(rng.normal(size=150), counts))
+    sums = np.bincount(users, weights=values)
+    theirs = stats.bootstrap(
+        (sums, counts),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=20_000,
+        batch=1000,
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+    ours = column(values, users).interval(0)
+    assert ours["mean"] == pytest.approx(values.mean())
+    assert ours["lower"] == pytest.approx(theirs.low, abs=0.02)
+    assert ours["upper"] == pytest.approx(theirs.high, abs=0.02)
+
+
+def test_relative_change_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(5)
     old = rng.random(400)
     new = old * 1.1 + rng.normal(0, 0.2, 400)
-    ours = relative_change(old, new, np.arange(400))
+    ours = bootstrap_means([np.stack([new - old, old], 1)], [np.arange(400)]).ratio(0, 1)
     theirs = stats.bootstrap(
         (old, new),
         lambda a, b, axis: b.mean(axis) / a.mean(axis) - 1,
         paired=True,
         vectorized=True,
         method="percentile",
-        n_resamples=4000,
+        n_resamples=10_000,
+        batch=1000,
         rng=np.random.default_rng(2),
     ).confidence_interval
     assert ours["mean"] == pytest.approx(new.mean() / old.mean() - 1)
-    assert ours["lower"] == pytest.approx(theirs.low, abs=0.006)
-    assert ours["upper"] == pytest.approx(theirs.high, abs=0.006)
+    assert ours["lower"] == pytest.approx(theirs.low, abs=0.005)
+    assert ours["upper"] == pytest.approx(theirs.high, abs=0.005)
+
+
+def test_a_resample_is_the_mean_over_drawn_users_and_seeds() -> None:
+    """Every draw is one of the values that a plain enumeration of users and seeds gives."""
+    values = [np.array([[0.0], [1.0], [5.0]]), np.array([[100.0], [300.0]])]
+    users = [np.array([7, 7, 8]), np.array([7, 8])]
+    sums = {(0, 7): (1.0, 2), (0, 8): (5.0, 1), (1, 7): (100.0, 1), (1, 8): (300.0, 1)}
+    possible = {}
+    for seed in (0, 1):  # n - 1 of two seeds is one
+        for pick in ((7, 7), (7, 8), (8, 8)):
+            total = [sums[seed, user] for user in pick]
+            probability = 0.5 * (0.5 if pick == (7, 8) else 0.25)
+            possible[sum(t[0] for t in total) / sum(t[1] for t in total)] = probability
+    draws = bootstrap_means(values, users, resamples=4000).draws[:, 0, 0]
+    found, counts = np.unique(draws, return_counts=True)
+    assert found.tolist() == pytest.approx(sorted(possible))
+    assert counts / 4000 == pytest.approx([possible[key] for key in sorted(possible)], abs=0.03)
+
+
+def test_the_variance_between_seeds_is_that_of_a_mean_of_seeds() -> None:
+    """Where users do not differ at all, the spread is s / sqrt(n), not less."""
+    levels = [0.1, 0.4, 0.2, 0.7]
+    users = np.arange(50)
+    drawn = bootstrap_means([np.full((50, 1), level) for level in levels], [users] * 4, resamples=20_000).draws
+    assert drawn.std() == pytest.approx(np.std(levels, ddof=1) / 2, rel=0.03)
 
 
 def test_instances_of_one_user_are_not_independent() -> None:
     """The same values, dealt to fewer users who share their change, give a wider interval."""
-    rng = np.random.default_rng(3)
-    change = np.repeat(rng.normal(0, 0.3, 20), 30)
-    old = np.ones(600)
-    apart = relative_change(old, old + change, np.arange(600))
-    together = relative_change(old, old + change, np.repeat(np.arange(20), 30))
-    assert together["upper"] - together["lower"] > 3 * (apart["upper"] - apart["lower"])
+    change = np.repeat(np.random.default_rng(3).normal(0, 0.3, 20), 30)
+    assert width(change, np.repeat(np.arange(20), 30)) > 3 * width(change, np.arange(600))
+
+
+def test_what_is_the_same_for_all_has_no_width() -> None:
+    ones = np.ones(50)
+    assert column(ones, np.arange(50) // 5).interval(0) == {"mean": 1.0, "lower": 1.0, "upper": 1.0}
+    values = np.random.default_rng(0).random(50)
+    same = bootstrap_means([np.stack([values - values, values], 1)] * 2, [np.arange(50) // 5] * 2)
+    assert same.ratio(0, 1) == {"mean": 0.0, "lower": 0.0, "upper": 0.0}
+    assert same.difference(1, 1) == ({"mean": 0.0, "lower": 0.0, "upper": 0.0}, 1.0)
+
+
+@given(st.permutations(range(12)), st.integers(0, 10**9))
+def test_other_names_for_users_change_nothing(names: list[int], shift: int) -> None:
+    users = np.random.default_rng(0).integers(0, 12, size=60)
+    values = np.random.default_rng(1).random(60)
+    renamed = (np.array(names) + shift)[users]
+    assert column(values, users).interval(0) == column(values, renamed).interval(0)
+
+
+def test_the_order_of_seeds_changes_no_mean_and_a_seed_more_is_pooled() -> None:
+    rng = np.random.default_rng(2)
+    values = [rng.random((n, 2)) for n in (30, 20, 25)]
+    users = [rng.integers(0, 9, n) for n in (30, 20, 25)]
+    pooled = np.concatenate(values).mean(axis=0)
+    assert bootstrap_means(values, users).means[0] == pytest.approx(pooled)
+    assert bootstrap_means(values[::-1], users[::-1]).means[0] == pytest.approx(pooled)
+
+
+def test_columns_are_resampled_together() -> None:
+    """A constant difference between two columns has no width, however wide each of them is."""
+    values = np.random.default_rng(7).normal(size=200)
+    found = bootstrap_means([np.stack([values, values + 0.25], 1)], [np.arange(200)])
+    difference, p = found.difference(1, 0)
+    assert difference == pytest.approx({"mean": 0.25, "lower": 0.25, "upper": 0.25})
+    assert p == pytest.approx(2 / 2001)
+    assert found.interval(0)["upper"] - found.interval(0)["lower"] > 0.2
+
+
+def test_groups_have_the_means_of_their_instances_and_scipys_interval() -> None:
+    """In a group, users bring a sum and a count that may both be zero."""
+    rng = np.random.default_rng(6)
+    users, group = rng.integers(0, 80, 500), rng.integers(0, 2, 500)
+    values = rng.normal(users % 5, 1.0)
+    found = bootstrap_means([values[:, None]], [users], [group], 3)
+    sums = np.bincount(users, weights=values * group, minlength=80)
+    counts = np.bincount(users, weights=group, minlength=80)
+    theirs = stats.bootstrap(
+        (sums, counts),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=20_000,
+        batch=1000,
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+    ours = found.interval(0, 1)
+    assert ours["mean"] == pytest.approx(values[group == 1].mean())
+    assert ours["lower"] == pytest.approx(theirs.low, abs=0.03)
+    assert ours["upper"] == pytest.approx(theirs.high, abs=0.03)
+    with pytest.raises(DataError, match="the group is empty"):
+        found.interval(0, 2)
+
+
+def test_many_users_are_drawn_in_buckets_of_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    users = np.repeat(rng.permutation(20_000), 2)
+    values = rng.normal(np.repeat(rng.normal(size=20_000), 2))
+    exact = width(values, users)
+    monkeypatch.setattr(statistics, "MAX_UNITS", 19_999)
+    unit, count = sampling_units(users)
+    assert count == 1000
+    assert (unit == hashed(users, 0, "sample") % np.uint64(1000)).all()
+    # A standard deviation estimated from 1,000 buckets is right to about 1 / sqrt(2000).
+    assert width(values, users) == pytest.approx(exact, rel=0.1)
+
+
+def test_p_values_are_those_of_the_draws() -> None:
+    assert p_value(np.array([1.0, 2.0, 3.0])) == pytest.approx(2 * 1 / 4)
+    assert p_value(np.array([-1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])) == pytest.approx(0.4)
+    assert p_value(np.zeros(9)) == 1.0
+    z = np.random.default_rng(0).normal(1.7, 1.0, size=200_000)
+    assert p_value(z) == pytest.approx(2 * stats.norm.sf(1.7), abs=0.002)
+
+
+def test_p_and_interval_agree_about_zero() -> None:
+    for shift in np.linspace(1.5, 2.4, 10):
+        draws = np.random.default_rng(9).normal(shift, 1.0, size=1999)
+        assert (p_value(draws) < 0.05) == (interval(shift, draws)["lower"] > 0)
+
+
+def test_holm_by_hand() -> None:
+    """Sorted 0.005, 0.01, 0.02, 0.6 times 4, 3, 2, 1, never below the one before, never above 1."""
+    assert holm([0.02, 0.6, 0.005, 0.01]) == pytest.approx([0.04, 0.6, 0.02, 0.03])
+    assert holm([0.02, 0.021, 0.9]) == pytest.approx([0.06, 0.06, 0.9])
+    assert holm([0.7, 0.6]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_none_and_bonferroni_and_above_the_false_discovery_rate(p_values: list[float]) -> None:
+    corrected = holm(p_values)
+    assert (corrected >= np.array(p_values)).all()
+    assert (corrected <= np.minimum(1, len(p_values) * np.array(p_values))).all()
+    assert (corrected >= stats.false_discovery_control(p_values) - 1e-12).all()
+
+
+def test_what_has_no_mean_is_refused() -> None:
+    users = np.arange(3)
+    with pytest.raises(DataError, match="no instances"):
+        bootstrap_means([np.empty((0, 1))], [np.empty(0, dtype=np.int64)])
+    with pytest.raises(DataError, match="row 1 has a value that is NaN"):
+        bootstrap_means([np.array([[1.0], [np.nan], [2.0]])], [users])
+    with pytest.raises(DataError, match="shape"):
+        bootstrap_means([np.ones((2, 1))], [users])
+
+
+def _covered(n_seeds: int, user: float, seed: float, noise: float, trials: int, users: int = 60) -> float:
+    hits = 0
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        of_users = rng.normal(0, user, (users, 1)) if user else np.zeros((users, 1))
+        values = [of_users + rng.normal(0, seed) + rng.normal(0, noise, (users, 1)) for _ in range(n_seeds)]
+        found = bootstrap_means(values, [np.arange(users)] * n_seeds, resamples=500).interval(0)
+        hits += found["lower"] <= 0 <= found["upper"]
+    return hits / trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_seeds", "user", "seed", "noise", "low", "high"),
+    [
+        (1, 1.0, 0.0, 1.0, 0.92, 0.97),
+        (3, 1.0, 0.0, 1.0, 0.93, 1.0),
+        (3, 0.0, 0.0, 1.0, 0.95, 1.0),
+        (3, 1.0, 0.1, 1.0, 0.9, 0.99),
+        (10, 1.0, 0.3, 1.0, 0.88, 0.98),
+    ],
+)
+def test_intervals_cover_the_truth_as_often_as_they_say(
+    n_seeds: int, user: float, seed: float, noise: float, low: float, high: float
+) -> None:
+    """Crossed random effects; the truth is 0. Three seeds that differ a lot cannot say how much: see the module."""
+    assert low <= _covered(n_seeds, user, seed, noise, trials=1000) <= high

@@ -9,6 +9,7 @@ import polars as pl
 
 from finestrec.measures.names import parse_measure
 from finestrec.stability.rows import AuditRow, Regime, rows_to_frame, rows_to_json
+from finestrec.stability.statistics import Interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +34,7 @@ class Finding:
     method: str
     perturbation: str | None
     measures: dict[str, float | None]
-    ndcg_change: dict[str, float] | None
+    ndcg_change: Interval | None
     seconds: float
     seeds: int
 
@@ -184,8 +185,9 @@ def _means(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     return {name: mean(row[name] for row in rows) for name in rows[0]}
 
 
-def _mean_interval(intervals: Sequence[dict[str, float] | None]) -> dict[str, float] | None:
+def _mean_interval(intervals: Sequence[Interval | None]) -> Interval | None:
     known = [interval for interval in intervals if interval is not None]
     if len(known) < len(intervals):
         return None
-    return {key: fmean(interval[key] for interval in known) for key in known[0]}
+    mean, lower, upper = (fmean(interval[key] for interval in known) for key in ("mean", "lower", "upper"))
+    return {"mean": mean, "lower": lower, "upper": upper}

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from finestrec.stability.statistics import Interval
+
 Regime = Literal["anchored-update", "authors-protocol", "unanchored", "floor"]
 
 SCHEMA = 1
@@ -52,7 +54,7 @@ class AuditRow:
     measures: dict[str, float | None]
     accuracy: dict[str, float | None]
     reference_accuracy: dict[str, float | None]
-    ndcg_change: dict[str, float] | None
+    ndcg_change: Interval | None
     seconds: float
     peak_memory: int
     notes: list[str] = field(default_factory=list)

@@ -1,36 +1,235 @@
-"""Intervals by resampling users: instances of one user are not independent."""
+"""Intervals and tests by resampling users, and seeds where there are several.
+
+Instances of one user are not independent, so users are resampled and not instances. The same users meet every seed:
+users and seeds are *crossed*, like readers and texts. A statement about the next night has to hold for other users
+and for another seed, so both are resampled, independently of one another: the pigeonhole bootstrap (Owen, "The
+pigeonhole bootstrap", Annals of Applied Statistics 2007; Owen and Eckles 2012 show that its variance errs slightly
+upwards). Of n seeds n - 1 are drawn, because a few drawn n times vary too little: the variance of a mean would be
+(n - 1) / n of what it should be (McCarthy and Snowden 1985; Rao and Wu 1988). With one seed users alone are resampled,
+and what is said holds for that seed.
+
+Rejected: averaging the bounds of the seeds (an interval of no quantity), averaging a user's values over seeds first
+(right for these very seeds only), and BCa bounds (undefined where every resample is equal, which is what an audit
+hopes for).
+
+How often 95% intervals held the truth in simulations of 60 users whose values have standard deviation 1 between users
+and 1 within them (`tests/stability/test_statistics.py`), by the standard deviation between seeds: one seed 93% (0),
+70% (0.3); two seeds 98% (0), 90% (0.3); three 98% (0), 94% (0.3); ten 95% (0.3). Three seeds that differ much more
+than users do say too little about other seeds: 73% (1, users 0).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from finestrec.randomness import generator
+from finestrec.errors import DataError
+from finestrec.randomness import generator, hashed
 
-_RESAMPLES = 1000
+RESAMPLES = 2000
+MAX_UNITS = 100_000
+"""Above so many users, buckets of users are resampled."""
+BUCKETS = 1000
+LEVEL = 0.95
+_DRAWS_PER_CHUNK = 1 << 22
 
 
-def relative_change(
-    old: NDArray[np.float64], new: NDArray[np.float64], users: NDArray[np.int64], seed: int = 0
-) -> dict[str, float]:
-    """Relative change of a mean over instances, with a paired bootstrap interval over users.
+class Interval(TypedDict):
+    """A mean and its 95% interval."""
+
+    mean: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, eq=False)
+class BootstrapMeans:
+    """Means of several quantities in several groups, and the same means in every resample of the users and seeds.
+
+    All were resampled together, so what is computed from the draws of two of them is paired.
+
+    Attributes:
+        means: Shape (groups, columns); NaN for a group without instances.
+        draws: Shape (resamples, groups, columns); NaN where a resample happened to hold no instance of the group.
+    """
+
+    means: NDArray[np.float64]
+    draws: NDArray[np.float64]
+
+    def interval(self, column: int, group: int = 0) -> Interval:
+        """The mean of a column."""
+        return interval(self.means[group, column], self.draws[:, group, column])
+
+    def difference(self, column: int, baseline: int) -> tuple[Interval, float]:
+        """The mean of a column minus that of another one, with the p-value of no difference."""
+        draws = self.draws[:, 0, column] - self.draws[:, 0, baseline]
+        return interval(self.means[0, column] - self.means[0, baseline], draws), p_value(draws)
+
+    def ratio(self, column: int, baseline: int) -> Interval:
+        """The mean of a column over that of another one, whose mean is positive; resamples where it is 0 are out."""
+        below = np.where(self.draws[:, 0, baseline] > 0, self.draws[:, 0, baseline], np.nan)
+        return interval(self.means[0, column] / self.means[0, baseline], self.draws[:, 0, column] / below)
+
+
+def bootstrap_means(
+    values: Sequence[NDArray[np.float64]],
+    users: Sequence[NDArray[np.int64]],
+    groups: Sequence[NDArray[np.int64]] | None = None,
+    n_groups: int = 1,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> BootstrapMeans:
+    """Means over instances, with resamples of users and, where there are several, of seeds.
 
     Args:
-        old: A value an instance, shape (n,), with a positive mean.
-        new: The same instances after the change, shape (n,).
-        users: User of each instance, shape (n,).
+        values: For each seed, a row an instance and a column a quantity, each shape (n_s, columns), n_s >= 1. Seeds
+            are pooled: a mean is over all instances of all seeds.
+        users: For each seed, the user of each instance, shape (n_s,). A user is drawn with all instances in all
+            seeds. Above 100,000 users, 1,000 buckets of them, by a hash of their number, are drawn instead: a
+            bucket's sum varies as those of its users together do.
+        groups: For each seed, the group of each instance, 0..n_groups - 1, shape (n_s,); by default there is one.
+        n_groups: How many groups there are.
+        resamples: How many.
         seed: Of the resampling.
 
-    Returns:
-        mean, lower and upper: mean(new) / mean(old) - 1 and its 95% percentile interval (Efron 1979) over 1,000
-        resamples of users.
+    Raises:
+        DataError: If there is nothing to take a mean of, a value is NaN, or shapes do not fit.
     """
-    _, user = np.unique(users, return_inverse=True)
-    n_users = int(user.max()) + 1
-    sums = np.stack([np.bincount(user, weights=values, minlength=n_users) for values in (old, new)])
+    _check(values, users)
+    groups = groups or [np.zeros(len(part), dtype=np.int64) for part in values]
+    unit, n_units = sampling_units(np.concatenate(users))
+    borders = np.cumsum([len(part) for part in values])[:-1]
+    n_columns = values[0].shape[1]
+    # The last column counts the instances.
+    sums = np.zeros((n_units, len(values), n_groups, n_columns + 1))
+    for s, (part, at, group) in enumerate(zip(values, np.split(unit, borders), groups, strict=True)):
+        cell = at * n_groups + group
+        for c in range(n_columns + 1):
+            weights = part[:, c] if c < n_columns else None
+            sums[:, s, :, c] = np.bincount(cell, weights, minlength=n_units * n_groups).reshape(n_units, n_groups)
+    drawn = resampled_sums(sums.reshape(n_units, -1), resamples, seed).reshape(resamples, *sums.shape[1:])
+    total = np.einsum("rs,rsgc->rgc", _seed_weights(len(values), resamples, seed), drawn)
+    whole = sums.sum(axis=(0, 1))
+    with np.errstate(invalid="ignore"):
+        return BootstrapMeans(means=whole[:, :-1] / whole[:, -1:], draws=total[..., :-1] / total[..., -1:])
+
+
+def _check(values: Sequence[NDArray[np.float64]], users: Sequence[NDArray[np.int64]]) -> None:
+    if not values or any(len(part) == 0 for part in values):
+        raise DataError("there are no instances to take a mean of; every seed needs at least one")
+    for part, of in zip(values, users, strict=True):
+        if part.ndim != 2 or part.shape[1] != values[0].shape[1] or of.shape != (len(part),):
+            raise DataError(
+                f"the values have shape {part.shape} and the users {of.shape}; expected"
+                f" (n, {values[0].shape[-1]}) and (n,)"
+            )
+        if np.isnan(part).any():
+            raise DataError(f"row {int(np.isnan(part).any(axis=1).argmax())} has a value that is NaN and has no mean")
+
+
+def sampling_units(users: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """What is drawn with replacement: users, or 1,000 buckets of them where there are more than 100,000.
+
+    Args:
+        users: User of each instance, shape (n,).
+
+    Returns:
+        The unit of each instance, from 0, shape (n,), and the number of units. Users are numbered in the order in
+        which they come, so that other names for them change nothing.
+    """
+    known, first, position = np.unique(users, return_index=True, return_inverse=True)
+    if len(known) > MAX_UNITS:
+        return (hashed(known, 0, "sample") % np.uint64(BUCKETS)).astype(np.int64)[position], BUCKETS
+    rank = np.empty(len(known), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(known))
+    return rank[position], len(known)
+
+
+def resampled_sums(sums: NDArray[np.float64], resamples: int, seed: int = 0) -> NDArray[np.float64]:
+    """Sums over units drawn with replacement, as many as there are.
+
+    Args:
+        sums: Of each unit, shape (units, columns).
+        resamples: How many.
+        seed: Of the draws; equal numbers of units draw alike, so that separate calls are paired.
+
+    Returns:
+        Shape (resamples, columns).
+    """
+    n_units = len(sums)
     rng = generator(seed, "sample")
-    resampled = np.empty((_RESAMPLES, 2))
-    for i in range(_RESAMPLES):
-        # The number of instances cancels in the ratio of the two means.
-        resampled[i] = sums @ np.bincount(rng.integers(0, n_users, n_users), minlength=n_users)
-    ratios = resampled[:, 1] / np.maximum(resampled[:, 0], np.finfo(float).tiny) - 1
-    lower, upper = np.quantile(ratios, [0.025, 0.975])
-    return {"mean": float(new.sum() / old.sum() - 1), "lower": float(lower), "upper": float(upper)}
+    drawn = np.empty((resamples, sums.shape[1]))
+    rows = max(1, _DRAWS_PER_CHUNK // n_units)
+    for begin in range(0, resamples, rows):
+        n = min(rows, resamples - begin)
+        picks = rng.integers(0, n_units, size=(n, n_units), dtype=np.int32)
+        # How often each unit was drawn, for every resample of the chunk at once; then one matrix product.
+        picks += np.arange(n, dtype=np.int32)[:, None] * np.int32(n_units)
+        weights = np.bincount(picks.ravel(), minlength=n * n_units).reshape(n, n_units)
+        drawn[begin : begin + n] = weights.astype(np.float64) @ sums
+    return drawn
+
+
+def _seed_weights(n_seeds: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    if n_seeds == 1:
+        return np.ones((resamples, 1))
+    rng = generator(seed, "sample", n_seeds)
+    return rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=resamples).astype(np.float64)
+
+
+def interval(estimate: float, draws: NDArray[np.float64]) -> Interval:
+    """The percentile interval (Efron 1979) of an estimate.
+
+    Args:
+        estimate: Of the sample itself.
+        draws: Of its resamples, shape (resamples,); NaN where a resample says nothing.
+
+    Raises:
+        DataError: If all are NaN.
+    """
+    tail = (1 - LEVEL) / 2
+    if np.isnan(draws).all():
+        raise DataError("no resample holds an instance, so there is no interval; the group is empty")
+    lower, upper = np.nanquantile(draws, [tail, 1 - tail])
+    return {"mean": float(estimate), "lower": float(lower), "upper": float(upper)}
+
+
+def p_value(draws: NDArray[np.float64]) -> float:
+    """Two-sided p-value of a difference of zero: how far out zero lies among the resampled differences.
+
+    It is below 0.05 where the 95% interval leaves zero out. The smallest is 2 / (resamples + 1), because zero itself
+    counts as one of the draws (Davison and Hinkley 1997, section 4.2.5).
+
+    Args:
+        draws: Resampled differences, shape (resamples,).
+    """
+    known = draws[~np.isnan(draws)]
+    beyond = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (1 + beyond) / (1 + len(known)))
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """P-values corrected for their number (Holm 1979): below 0.05, no more than a 5% chance of a single false one.
+
+    Chosen over control of the false discovery rate (`scipy.stats.false_discovery_control`), because a verdict names
+    single methods, and because it holds under any dependence: all comparisons of an audit share users and incumbents.
+
+    Args:
+        p_values: Shape (n,).
+
+    Returns:
+        In the same order, shape (n,).
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    found = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(found)
+    steps = np.maximum.accumulate((len(found) - np.arange(len(found))) * found[order])
+    corrected = np.empty_like(found)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected

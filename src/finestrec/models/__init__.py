@@ -6,13 +6,14 @@ from finestrec.errors import OptionError
 from finestrec.models.base import ModelOptions, NextItemModel
 from finestrec.models.lrurec import LRURec
 from finestrec.models.lstm import LSTM
+from finestrec.models.sasrec import SASRec
 from finestrec.randomness import torch_stream
 
-MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in (LRURec, LSTM)}
+MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in (LRURec, LSTM, SASRec)}
 """Every model by the name that `--model` takes."""
 
 
-__all__ = ["LSTM", "MODELS", "LRURec", "ModelOptions", "NextItemModel", "build_model", "model_type"]
+__all__ = ["LSTM", "MODELS", "LRURec", "ModelOptions", "NextItemModel", "SASRec", "build_model", "model_type"]
 
 
 def model_type(name: str) -> type[NextItemModel]:

@@ -250,6 +250,19 @@ def test_dropping_seen_items_leaves_out_the_whole_history_not_only_the_input(k: 
         assert (lists.items[:, -1] == -1).all()
 
 
+def test_unlisted_items_stand_in_no_list_and_rank_below_all_others() -> None:
+    model = Table(table())
+    instances = windows(log_of(*SOME)).instances()
+    unlisted = np.zeros(N, dtype=bool)
+    unlisted[[1, 4]] = True
+    whole, lists = rank(model, instances, N), rank(model, instances, N, unlisted=unlisted)
+    for all_items, listed in zip(whole.items, lists.items, strict=True):
+        assert listed.tolist() == [item for item in all_items if item not in {1, 4}] + [-1, -1]
+    for target, full, left in zip(instances.targets, whole.items, lists.target_ranks, strict=True):
+        order = [item for item in full if item not in {1, 4}] + [1, 4]
+        assert left == order.index(target) + 1
+
+
 def test_an_unknown_target_has_rank_zero() -> None:
     instances = windows(log_of(4)).instances()
     unknown = Instances(

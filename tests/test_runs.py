@@ -14,7 +14,7 @@ from finestrec.data.sequences import windows
 from finestrec.errors import DataError, RunFolderError, TrainingError
 from finestrec.runs import Plan, Run, StoredLog, entered, load_run, read_state, require_done
 from finestrec.runs.making import Maker, prepare
-from finestrec.runs.night import next_night
+from finestrec.runs.night import growing_night, next_night
 
 
 def a_log(rows: list[tuple[str, str, int]]) -> InteractionLog:
@@ -101,6 +101,9 @@ def test_a_later_log_keeps_out_what_would_leak(trained: Run) -> None:
         "gone": 1,
         "held_back": 2,
         "other_users": 2,  # u0 is one: it was too short
+        "new_users": 0,
+        "new_items": 0,
+        "retired_items": 0,
     }
     assert not np.isin(night.train.interaction_ids, trained.stored.test_ids).any()
     assert night.train.origin is trained.trained.log
@@ -140,6 +143,79 @@ def test_a_night_is_the_next_incumbent(trained: Run, config: Config, tmp_path: P
     second = next_night(loaded, a_log([*ROWS, ("u1", "i0", 95), ("u3", "i0", 700)]))
     assert (second.new, second.gone, second.held_back) == (0, 0, 1)
     np.testing.assert_array_equal(second.train.interaction_ids, first.train.interaction_ids)
+
+
+def test_users_and_items_grow_at_the_end(trained: Run) -> None:
+    """u0 of three interactions is too short; u9, whose ids sort between, comes last with the new items."""
+    new_rows = [("u11", f"i{t % 5}b" if t < 2 else "i1", 200 + t) for t in range(10)]
+    night = growing_night(trained, a_log([*ROWS, ("u1", "h9", 120), *new_rows]))
+    vocabulary = night.stored.split.log.vocabulary
+    old = trained.split.log.vocabulary
+    assert vocabulary.users.to_list() == [*old.users, "u11"]
+    assert vocabulary.items.to_list() == [*old.items, "h9", "i0b", "i1b"]
+    assert (night.new_users, night.new_items, night.other_users, len(night.retired)) == (1, 3, 1, 0)
+    # u1 has thirteen interactions now, of which floor(0.2 * 13) are held out: one test interaction became training.
+    held_out = night.stored.split.log.to_frame().filter(~pl.Series(night.stored.split.is_train))
+    assert held_out.filter(user_id="u1")["timestamp"].to_list() == [110, 120]
+    assert held_out.filter(user_id="u2")["timestamp"].to_list() == [100, 110]
+    assert held_out.filter(user_id="u11")["timestamp"].to_list() == [208, 209]
+    assert (night.new, night.gone, night.held_back) == (1 + 8, 0, 0)
+
+
+def test_ids_last_while_the_log_grows(trained: Run) -> None:
+    night = growing_night(trained, a_log([("u1", "new", 5), *ROWS]))
+    before, after = (frame.sort("interaction_id") for frame in (trained.log.to_frame(), night.stored.whole.to_frame()))
+    assert after.head(len(before)).equals(before)
+    assert after["interaction_id"][-1] == len(before)
+
+
+def test_what_was_trained_on_is_never_tested(trained: Run) -> None:
+    """With its last six rows erased, u1's split rule alone would hold out rows that the incumbent was trained on."""
+    kept = [row for row in ROWS if row[0] != "u1" or row[2] < 60]
+    night = growing_night(trained, a_log(kept))
+    assert not np.isin(night.stored.test_ids, trained.trained.log.interaction_ids).any()
+    log = night.stored.split.log
+    assert night.stored.split.n_train[log.vocabulary.users.to_list().index("u1")] == 6
+
+
+def test_a_vanished_item_keeps_its_index_and_is_not_listed(trained: Run, config: Config, tmp_path: Path) -> None:
+    night = growing_night(trained, a_log([row for row in ROWS if row[1] != "i2"]))
+    assert night.retired.to_list() == ["i2"]
+    assert night.stored.split.log.vocabulary.items.to_list() == trained.split.log.vocabulary.items.to_list()
+    with entered(tmp_path / "next", Plan("update", config)) as folder:
+        run = Maker(folder).update(trained, night, "finest")
+    assert run.retired is not None
+    lists = pl.read_parquet(run.path / "lists.parquet")
+    assert set(lists["item_id"]) == {"i0", "i1", "i3", "i4"}
+    assert "i2" in pl.read_parquet(trained.path / "lists.parquet")["item_id"]
+    assert load_run(run.path).trained.model.n_items == 5
+
+
+@pytest.mark.parametrize("method", ["finest", "warm_start", "retrain"])
+def test_a_grown_run_is_the_next_incumbent(trained: Run, config: Config, tmp_path: Path, method: str) -> None:
+    rows = list(ROWS)
+    run = trained
+    for night_number, item in enumerate(["a", "j"]):
+        rows += [("u1", item, 200 + night_number), ("u2", item, 200 + night_number)]
+        with entered(tmp_path / f"night{night_number}", Plan("update", config)) as folder:
+            run = Maker(folder).update(run, growing_night(run, a_log(rows)), method)
+        run = load_run(run.path)
+    assert run.split.log.vocabulary.items.to_list() == ["i0", "i1", "i2", "i3", "i4", "a", "j"]
+    assert len(pl.read_parquet(run.path / "lists.parquet")) == 4 * 7  # u0 is served too
+    row = json.loads((run.path / "results.json").read_text())["rows"][0]
+    assert row["measures"]["Jaccard@10"] > 0
+    assert row["accuracy"]["MRR"] > 0 < row["reference_accuracy"]["MRR"]
+
+
+def test_new_items_are_in_none_of_the_incumbents_lists(trained: Run, config: Config, tmp_path: Path) -> None:
+    later = a_log([*ROWS, *(("u1", "new", 200 + t) for t in range(30))])
+    with entered(tmp_path / "next", Plan("update", config)) as folder:
+        run = Maker(folder).update(trained, growing_night(trained, later), "retrain")
+    row = json.loads((run.path / "results.json").read_text())["rows"][0]
+    # Five of six items each, so that no list is that of the other even if all the order were kept.
+    assert row["measures"]["AverageOverlap@all"] is None
+    assert "does not rank all" in row["notes"][0]
+    assert row["measures"]["Jaccard@10"] == pytest.approx(5 / 6)
 
 
 def test_a_log_of_others_is_refused(trained: Run) -> None:

@@ -114,7 +114,14 @@ def score_chunks(
         model.train(was_training)
 
 
-def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy = "keep") -> TopLists:
+def rank(
+    model: NextItemModel,
+    instances: Instances,
+    k: int,
+    *,
+    seen: SeenPolicy = "keep",
+    unlisted: NDArray[np.bool_] | None = None,
+) -> TopLists:
     """Rank all items for each instance.
 
     Args:
@@ -123,6 +130,7 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
         k: Length of the lists, capped at the number of items.
         seen: drop: items that the user had before the instance are not listed, wherever in the history they
             stand; lists may then end early. Targets are ranked among all items either way.
+        unlisted: Items that stand in no list and rank below all others, shape (N,); none by default.
 
     Returns:
         Lists in the order of the instances.
@@ -140,6 +148,9 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
     values = np.empty((len(instances), k), dtype=np.float32)
     ranks = np.zeros(len(instances), dtype=np.int64)
     for members, scores, targets in score_chunks(model, model.ranking_batches(instances, POSITIONS_PER_BATCH)):
+        if unlisted is not None:
+            _refuse_nan(scores)
+            scores = scores.masked_fill(torch.from_numpy(unlisted).to(scores.device), -torch.inf)  # noqa: PLW2901
         ranks[members] = target_ranks(scores, targets).cpu().numpy()
         if seen == "drop":
             _refuse_nan(scores)
@@ -147,7 +158,7 @@ def rank(model: NextItemModel, instances: Instances, k: int, *, seen: SeenPolicy
         best, columns = top_k(scores, k)
         items[members] = columns.to(torch.int32).cpu().numpy()
         values[members] = best.float().cpu().numpy()
-    if seen == "drop":
+    if seen == "drop" or unlisted is not None:
         items[np.isneginf(values)] = -1
     return TopLists(items=items, target_ranks=ranks, scores=values)
 

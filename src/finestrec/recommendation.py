@@ -5,13 +5,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from finestrec.data.identifiers import positions
-from finestrec.data.log import InteractionLog
+from finestrec.data.log import NEW_INTERACTION, NO_ITEM, InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import DataError, OptionError
 from finestrec.ranking import SeenPolicy, rank
 from finestrec.training.trained import TrainedModel
-
-NO_ITEM = -1
 
 
 def recommend(
@@ -21,6 +19,7 @@ def recommend(
     *,
     users: pl.Series | None = None,
     seen: SeenPolicy = "keep",
+    retired: pl.Series | None = None,
 ) -> pl.DataFrame:
     """The k best items of every user with at least one known item.
 
@@ -31,6 +30,7 @@ def recommend(
         k: Length of the lists, capped at the catalogue.
         users: Raw ids of the users to serve, in the order of the result; those that cannot be served are left
             out (`servable` tells which). By default all.
+        retired: Raw ids of items that are no longer offered.
         seen: keep: items that the user had before may be listed; drop: they never are, so a list may be shorter.
 
     Returns:
@@ -50,14 +50,16 @@ def recommend(
         start=np.maximum(known.offsets[index], end - trained.options.max_length),
         end=end,
         targets=np.full(len(index), NO_ITEM, dtype=np.int32),
-        ids=np.full(len(index), NO_ITEM, dtype=np.int64),
+        ids=np.full(len(index), NEW_INTERACTION, dtype=np.int64),
     )
-    lists = rank(trained.model, instances, k, seen=seen)
+    items = known.vocabulary.items
+    unlisted = None if retired is None else items.is_in(retired.implode()).to_numpy()
+    lists = rank(trained.model, instances, k, seen=seen, unlisted=unlisted)
     row, column = np.nonzero(lists.items != NO_ITEM)
     return pl.DataFrame(
         {
             "user_id": known.vocabulary.users.gather(index[row]),
-            "item_id": known.vocabulary.items.gather(lists.items[row, column]),
+            "item_id": items.gather(lists.items[row, column]),
             "rank": (column + 1).astype(np.int32),
             "score": lists.scores[row, column],
         }
@@ -78,23 +80,27 @@ def servable(trained: TrainedModel, log: InteractionLog, users: pl.Series | None
     return index.is_not_null() & has_item.gather(index.fill_null(0))
 
 
-def popular(trained: TrainedModel, users: pl.Series, k: int = 10) -> pl.DataFrame:
+def popular(trained: TrainedModel, users: pl.Series, k: int = 10, *, retired: pl.Series | None = None) -> pl.DataFrame:
     """The same list for users of whom nothing is known: the most popular items of the training log.
 
     Args:
         trained: Its training log is counted; ties go to the lowest index.
         users: Raw ids, shape (n,).
         k: Length of the lists, capped at the catalogue.
+        retired: Raw ids of items that are no longer offered.
 
     Returns:
         As `recommend`, with the count as the score.
     """
     counts = trained.log.item_counts
-    best = np.argsort(-counts, kind="stable")[:k]
-    items = trained.log.vocabulary.items.gather(best)
+    items = trained.log.vocabulary.items
+    best = np.argsort(-counts, kind="stable")
+    if retired is not None:
+        best = best[~items.is_in(retired.implode()).to_numpy()[best]]
+    best = best[:k]
     each = pl.DataFrame(
         {
-            "item_id": items,
+            "item_id": items.gather(best),
             "rank": np.arange(1, len(best) + 1, dtype=np.int32),
             "score": counts[best].astype(np.float32),
         }

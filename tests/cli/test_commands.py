@@ -184,3 +184,23 @@ def test_simulate_and_models(finestrec: Finestrec, tmp_path: Path) -> None:
     first, second, third = simulated("a.csv"), simulated("b.csv"), simulated("c.csv", "--seed", 1)
     assert first.read_bytes() == second.read_bytes() != third.read_bytes()
     assert [model["name"] for model in finestrec("models", "--json").document["models"]] == ["lrurec", "lstm"]
+
+
+def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path) -> None:
+    lines = log_file.read_text().splitlines()
+    user, _, time = lines[-1].split(",")
+    later = tmp_path / "tuesday.csv"
+    later.write_text("\n".join([*lines, f"{user},brand-new,{int(time) + 1}"]) + "\n")
+    first = finestrec("update", run_folder, later, "--out", tmp_path / "tuesday", "--json")
+    assert first.code == 0, first.err
+    assert first.document["log"]["new_items"] == 1
+    assert "new items: 1" in first.err
+    again = finestrec("update", run_folder, later, "--out", tmp_path / "tuesday", "--json", "--resume")
+    assert again.document["results"] == first.document["results"]
+    lists = tmp_path / "lists.csv"
+    assert finestrec("recommend", tmp_path / "tuesday", "--k", "100", "--out", lists).code == 0
+    assert "brand-new" in lists.read_text()
+    wednesday = finestrec(
+        "update", tmp_path / "tuesday", later, "--method", "warm_start", "--out", tmp_path / "wednesday"
+    )
+    assert wednesday.code == 0, wednesday.err

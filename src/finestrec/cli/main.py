@@ -23,6 +23,7 @@ from finestrec.cli.recommend import recommend
 from finestrec.cli.simulate import simulate
 from finestrec.cli.stabilize import stabilize
 from finestrec.cli.train import train
+from finestrec.cli.update import update
 from finestrec.errors import FinestrecError
 
 MISTAKE, INTERNAL = 2, 70
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, simulate, train, stabilize, audit, perturb, recommend, models):
+for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, models):
     app.command()(command)
 
 

@@ -19,12 +19,13 @@ LogFile = Annotated[
     ),
 ]
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", show_default=False, help="A folder that `train` or `stabilize` made.")
+    Path, typer.Argument(metavar="DIR", show_default=False, help="A folder that `train`, `stabilize` or `update` made.")
 ]
 OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="The run folder to make.")]
 ModelName = Annotated[
     str | None, typer.Option("--model", metavar="NAME", show_default=False, help="See `finestrec models`.")
 ]
+Method = Annotated[str, typer.Option(metavar="NAME", help="finest, warm_start or retrain.")]
 SplitMethod = Annotated[
     str | None,
     typer.Option(

@@ -67,12 +67,12 @@ def recommend(
     run = load_run(folder)
     asked = run.log.vocabulary.users if users is None else read_users(users, run.log.vocabulary.users.dtype)
     unknown = asked.filter(~servable(run.trained, run.log, asked))
-    lists = recommended(run.trained, run.log, k, users=asked, seen=seen.value)
+    lists = recommended(run.trained, run.log, k, users=asked, seen=seen.value, retired=run.retired)
     if missing is Missing.POPULAR:
         lists = pl.concat(
             [
                 lists.with_columns(source=pl.lit("model")),
-                popular(run.trained, unknown, k).with_columns(source=pl.lit("popular")),
+                popular(run.trained, unknown, k, retired=run.retired).with_columns(source=pl.lit("popular")),
             ]
         )
     write_lists(lists, out)

@@ -36,6 +36,8 @@ TICKS_PER_DAY: dict[TimeUnit, int] = {"s": 86_400, "ms": 86_400_000, "us": 86_40
 
 NEW_INTERACTION = -1
 """The interaction id of a row that a perturbation substituted or inserted."""
+NO_ITEM = -1
+"""The item index that stands for none: an unknown target, the end of a shorter list."""
 
 
 def _read_only(array: NDArray[np.int64]) -> NDArray[np.int64]:

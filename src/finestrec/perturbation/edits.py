@@ -11,13 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from finestrec.data.log import NEW_INTERACTION, InteractionLog, Vocabulary
+from finestrec.data.log import NEW_INTERACTION, NO_ITEM, InteractionLog, Vocabulary
 from finestrec.errors import OptionError
 
 EditKind = Literal["delete", "replace", "insert"]
 SubstituteRule = Literal["least_popular", "random", "most_popular"]
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True, eq=False)

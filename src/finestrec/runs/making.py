@@ -4,11 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finestrec.config import Config
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
 from finestrec.errors import DataError
+from finestrec.models import NextItemModel
+from finestrec.ranking import TopLists, rank
 from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
@@ -16,7 +21,7 @@ from finestrec.runs.tables import StoredLog, write_results
 from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge, ndcg_change
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
-from finestrec.stabilizers import stabilizer_type
+from finestrec.stabilizers import Ranker, stabilizer_type
 from finestrec.training.progress import Progress
 from finestrec.training.trained import TrainedModel
 
@@ -39,6 +44,17 @@ def prepare(whole: InteractionLog, config: Config) -> StoredLog:
             )
     parts = split(log, config.split)
     return StoredLog(whole, parts, parts.log.interaction_ids[~parts.is_train])
+
+
+@dataclass(frozen=True, eq=False)
+class _BeforeGrowth:
+    """A model of before the catalogue grew, which lists none of the items that are new to it."""
+
+    model: NextItemModel
+    is_new: NDArray[np.bool_]
+
+    def rank(self, instances: Instances, k: int) -> TopLists:
+        return rank(self.model, instances, k, unlisted=self.is_new)
 
 
 @dataclass(frozen=True)
@@ -79,18 +95,36 @@ class Maker:
             # An erased user has no lists any more that could hold.
             test: Instances = incumbent.test
             test = test.subset(night.stored.split.log.lengths[test.users] > 0)
-            old, new = judge(incumbent.trained, test), judge(run.trained, test)
-            row |= {"regime": "anchored-update", "n_instances": len(test)}
-            row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
-            row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
-            row["ndcg_change"] = None
-            if len(test):
-                comparison = compare(old, new, test)
-                row["measures"], row["notes"] = comparison.means(), comparison.notes
-                row["ndcg_change"] = ndcg_change(old, new, test)
-            return [row]
+            return [self._compared(row, incumbent.trained, run.trained, test)]
 
         return self._made(method, night.stored, night.train, incumbent.trained, rows)
+
+    def update(self, incumbent: Run, night: Night, method: str) -> Run:
+        """Train by a method on a later log whose users and items may have grown, and compare with the incumbent.
+
+        Both are judged on the new run's test instances; items that are new to the incumbent stand in none of its lists.
+        """
+
+        def rows(run: Run, row: Row) -> list[Row]:
+            recipe = incumbent.config.recipe
+            n_items = night.train.n_items
+            is_new = np.arange(n_items) >= incumbent.trained.model.n_items
+            before = _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
+            return [self._compared(row, before, run.trained, run.test)]
+
+        return self._made(method, night.stored, night.train, incumbent.trained, rows)
+
+    @staticmethod
+    def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
+        old, new = judge(before, test), judge(after, test)
+        row |= {"regime": "anchored-update", "n_instances": len(test), "ndcg_change": None}
+        row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
+        row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
+        if len(test):
+            comparison = compare(old, new, test)
+            row["measures"], row["notes"] = comparison.means(), comparison.notes
+            row["ndcg_change"] = ndcg_change(old, new, test)
+        return row
 
     def _made(
         self,

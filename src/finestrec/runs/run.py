@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -25,6 +26,8 @@ from finestrec.training.trained import TrainedModel
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
+WITH_MODEL = ("train", "stabilize", "update")
+"""Commands whose folders hold a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,13 @@ class Run:
         return self.stored.split
 
     @property
+    def retired(self) -> pl.Series | None:
+        """Raw ids of items that the run knows and its log no longer has; None without any."""
+        items = self.split.log.vocabulary.items
+        gone = items.filter(~items.is_in(self.log.vocabulary.items.implode()))
+        return gone if len(gone) else None
+
+    @property
     def test(self) -> Instances:
         """The test instances."""
         held_out = self.split.held_out(self.config.training.max_length)
@@ -75,7 +85,8 @@ class Run:
         rest = replace(state, weights={}) if self.trained.options.patience is None else state
         replace(rest, best_weights={}).save(self.path / OPTIMIZER)
         lists = self.config.lists
-        write_table(recommend(self.trained, self.log, lists.k, seen=lists.seen), self.path / LISTS)
+        frame = recommend(self.trained, self.log, lists.k, seen=lists.seen, retired=self.retired)
+        write_table(frame, self.path / LISTS)
 
 
 def load_run(path: Path | str) -> Run:
@@ -87,10 +98,10 @@ def load_run(path: Path | str) -> Run:
     """
     path = Path(path)
     state = require_done(path)
-    if state.command not in {"train", "stabilize"}:
+    if state.command not in WITH_MODEL:
+        made = ", ".join(f"`finestrec {command}`" for command in WITH_MODEL)
         raise RunFolderError(
-            f"{path} was made by `finestrec {state.command}` and holds no model; name a folder that `finestrec train`"
-            " or `finestrec stabilize` made"
+            f"{path} was made by `finestrec {state.command}` and holds no model; name a folder that one of {made} made"
         )
     try:
         config = compose([read_toml(path / CONFIG)])

@@ -15,6 +15,7 @@ from finestrec.models import build_model, model_type
 from finestrec.models.base import ModelOptions, NextItemModel
 from finestrec.ranking import TopLists
 from finestrec.stabilizers.finest import FinestOptions
+from finestrec.training.growing import grown_state
 from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
@@ -83,16 +84,21 @@ class Recipe:
         """The base training's options with the epochs and the learning rate of fine-tuning, to its end."""
         return self.training.model_copy(update={"epochs": self.finest.epochs, "lr": self.finest.lr, "patience": None})
 
-    def copy_of(self, trained: TrainedModel) -> NextItemModel:
-        """A new model with the weights of a trained one."""
+    def copy_of(self, trained: TrainedModel, n_items: int | None = None) -> NextItemModel:
+        """A new model with the weights of a trained one.
+
+        Args:
+            trained: The model to copy.
+            n_items: Size of a catalogue that has grown since; the rows of new items are initial ones.
+        """
         model = build_model(
             self.model,
-            trained.model.n_items,
+            n_items or trained.model.n_items,
             trained.seed,
             self.model_options,
             max_length=trained.model.max_length,
         )
-        model.load_state_dict(trained.model.state_dict())
+        model.load_state_dict(grown_state(TrainingState.of(trained.model), model).weights)
         return model
 
 

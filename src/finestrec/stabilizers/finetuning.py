@@ -13,7 +13,10 @@ from finestrec.training.trained import TrainedModel
 
 
 class FineTuning(Strategy):
-    """F epochs from the incumbent's weights on a curriculum; fresh moments, the fine-tuning learning rate."""
+    """F epochs from the incumbent's weights on a curriculum; fresh moments, the fine-tuning learning rate.
+
+    The log's catalogue may have grown: its first items are the incumbent's.
+    """
 
     def fit(
         self,
@@ -26,7 +29,7 @@ class FineTuning(Strategy):
         """See `Strategy.fit`."""
         base = self._incumbent(incumbent)
         options = self.recipe.finetuning
-        model = self.recipe.copy_of(base)
+        model = self.recipe.copy_of(base, log.n_items)
         saved = self._saved(checkpoint)
         if saved is not None and saved.epochs_done == options.epochs:
             model.load_state_dict(saved.weights)

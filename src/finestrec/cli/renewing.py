@@ -1,0 +1,103 @@
+"""A run brought up to date on a later log: what `stabilize` and `update` share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from finestrec.cli.options import Choices, Entry
+from finestrec.cli.show import comparison_table
+from finestrec.cli.terminal import Terminal
+from finestrec.config import Config
+from finestrec.errors import OptionError
+from finestrec.runs import Plan, Run, entered, load_run, read_results
+from finestrec.runs.making import Maker
+from finestrec.runs.night import Night, growing_night, next_night
+from finestrec.stabilizers import stabilizer_type
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a command was given."""
+
+    command: Literal["stabilize", "update"]
+    folder: Path
+    log: Path | None
+    out: Path
+    method: str
+    choices: Choices
+    entry: Entry
+    terminal: Terminal
+
+    def run(self) -> None:
+        """Train, compare with the run, and show both.
+
+        Raises:
+            OptionError: If an option does not fit the run.
+        """
+        self.entry.refuse_inside(self.out, self.folder, self.log)
+        stabilizer_type(self.method)
+        if self.out.resolve() == self.folder.resolve():
+            raise OptionError(f"--out names the run itself, {self.folder}, which is kept; choose another folder")
+        incumbent = load_run(self.folder)
+        config = self.choices.compose(below=[incumbent.config.to_layer()])
+        _check_unchanged(config, incumbent.config)
+        whole = incumbent.log if self.log is None else config.data.read(self.log)
+        night = (next_night if self.command == "stabilize" else growing_night)(incumbent, whole)
+        plan = Plan(self.command, config, self._inputs(incumbent, night))
+        with entered(self.out, plan, resume=self.entry.resume, force=self.entry.force) as new:
+            self.terminal.say(_described(night))
+            if new.finished:
+                self.terminal.say(f"{self.out} is finished already")
+            else:
+                progress = self.terminal.progress(f"{self.method} of {config.model_name}")
+                maker = Maker(new, data=(self.log or self.folder).name, progress=progress)
+                (maker.stabilize if self.command == "stabilize" else maker.update)(incumbent, night, self.method)
+        self._show(night)
+
+    def _inputs(self, incumbent: Run, night: Night) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "fingerprint of the log": night.train.fingerprint,
+            "fingerprint of the run's log": incumbent.trained.log.fingerprint,
+            "weights of the run": incumbent.weights_fingerprint,
+        }
+
+    def _show(self, night: Night) -> None:
+        results = read_results(self.out)
+        row = results["rows"][0]
+        before = {"measures": dict.fromkeys(row["measures"], None), "accuracy": row["reference_accuracy"]}
+        after = (self.method.replace("_", " "), row)
+        self.terminal.show(
+            comparison_table([("the run", before), after], "against the run's own lists"),
+            f"saved in {self.out}",
+        )
+        self.terminal.document({"out": self.out, "log": night.summary(), "results": results})
+
+
+def _check_unchanged(config: Config, before: Config) -> None:
+    fixed = ("model.", "split.", "data.min_length")
+    changed = [text for text in config.differences(before) if text.startswith(fixed)]
+    if changed:
+        raise OptionError(
+            f"{'; '.join(changed)}: a run keeps its model, its split and its users; train a new one to change them"
+        )
+
+
+def _described(night: Night) -> str:
+    counts = night.summary()
+    text = (
+        f"training on {counts['training_interactions']:,} interactions: {counts['new']:,} are new and"
+        f" {counts['gone']:,} of the run's are gone"
+    )
+    if counts["new_users"] or counts["new_items"]:
+        text += f"; new users: {counts['new_users']:,}, new items: {counts['new_items']:,}"
+    if counts["retired_items"]:
+        text += f"; items gone from the log, which are not listed any more: {counts['retired_items']:,}"
+    if counts["held_back"]:
+        text += (
+            f"; left out: {counts['held_back']:,} new interactions after a user's first held-out one (`train --split"
+            " none` holds nothing out)"
+        )
+    if counts["other_users"]:
+        text += f"; left out: {counts['other_users']:,} other users"
+    return text

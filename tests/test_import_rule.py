@@ -15,7 +15,13 @@ import finestrec
 PACKAGE = Path(finestrec.__path__[0])
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"errors": set[str](), "options": {"errors"}, "randomness": {"errors"}, "measures": {"errors"}}
+GROUND = {
+    "compiled": set[str](),
+    "errors": set[str](),
+    "options": {"errors"},
+    "randomness": {"errors"},
+    "measures": {"errors", "compiled"},
+}
 """What each room of the ground may import of ours."""
 
 

@@ -36,6 +36,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from finestrec.compiled import compiled
 from finestrec.errors import DataError, OptionError
 from finestrec.measures._checks import checked_k, checked_p
 
@@ -467,7 +468,7 @@ def _refusal(name: str, items: NDArray[np.integer], row: int, column: int) -> Da
 @cache
 def _kernel() -> _Kernel:
     """`_scan` compiled; numba is imported at the first comparison, not with this module."""
-    from numba import njit, types
+    from numba import types
 
     lists = types.Array(types.int32, 2, "C", readonly=True)
     place = types.Tuple((types.int64, types.int64, types.int64))  # type: ignore[no-untyped-call]
@@ -481,10 +482,7 @@ def _kernel() -> _Kernel:
         types.float64[::1],
         types.int32[:, ::1],
     )
-    try:
-        return cast(_Kernel, njit(signature, nogil=True, cache=True)(_scan))
-    except RuntimeError:  # no folder to write the compiled code to, e.g. a read-only container without a home
-        return cast(_Kernel, njit(signature, nogil=True)(_scan))
+    return cast(_Kernel, compiled(signature)(_scan))
 
 
 def _scan(

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from finestrec.data.sequences import Instances, SequenceBatch, Windows
+from finestrec.models.masks import LEVELS, MaskOfSeed
 from finestrec.options import Options
 
 
@@ -147,23 +148,20 @@ class ItemTable(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask costs a quarter of a random number an element.
+    """Dropout whose masks are hashed from one number of torch's global generator each.
 
     On a CPU `torch.nn.Dropout` draws one number an element on one thread, which takes as long as the matrix
-    products of a small model. Here every 64-bit draw decides four elements by 16 bits each, so the probability
-    is a multiple of 1/65536, and the scale is exact for it. Draws come from torch's global generator.
+    products of a small model. Here 16 hashed bits decide an element, so the probability is a multiple of 1/65536, and
+    the scale is exact for it.
     """
 
     def __init__(self, probability: float) -> None:
         super().__init__()
-        self.dropped = round(probability * 65536)
+        self.dropped = round(probability * LEVELS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero elements of `x` and scale the rest, in training; `x` itself otherwise."""
         if not self.training or self.dropped == 0:
             return x
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        draws = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        # Compared straight into floats: a boolean mask would be converted in every product.
-        mask = torch.ge(draws, self.dropped - 32768, out=torch.empty_like(x))
-        return x * mask.mul_(65536 / (65536 - self.dropped))
+        seed = int(torch.randint(2**63 - 1, ()))
+        return MaskOfSeed.apply(x, seed, self.dropped)  # type: ignore[no-untyped-call, no-any-return]

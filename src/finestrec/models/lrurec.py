@@ -2,16 +2,17 @@
 
 Departs from the authors' code in arithmetic only: the complex projections of real inputs are real matrix
 products of twice the width, the normaliser gamma is folded into the weights, rows are padded on the right, and
-the recurrence runs step by step over time-major slices. At most 50 steps of one fused multiply-add each cost
-less than the logarithmic-depth scan, which does log2(L) times the work and copies the whole array at each level
-(`benchmarks/scan.py`).
+the recurrence runs step by step over time-major slices: one pass over memory, where the logarithmic-depth scan does
+log2(L) times the work and copies the whole array at each level (`benchmarks/scan.py`).
 """
 
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
@@ -36,7 +37,12 @@ class LinearRecurrence(torch.autograd.Function):
             decay: lambda, complex, shape (C,).
         """
         h = torch.empty_like(u)
-        _recur(_complex(u), _complex(h), decay)
+        if _is_compiled(u):
+            from finestrec.models import kernels
+
+            kernels.recur(u.detach().numpy(), _pairs(decay), h.numpy())
+        else:
+            _recur(_complex(u), _complex(h), decay)
         ctx.save_for_backward(h, decay)
         return h
 
@@ -44,9 +50,25 @@ class LinearRecurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         """The same recurrence against time, with the conjugate decay."""
         h, decay = ctx.saved_tensors
-        g = torch.empty_like(h)
-        _recur(_complex(grads[0].contiguous()), _complex(g), decay.conj().resolve_conj(), backwards=True)
+        g, grad = torch.empty_like(h), grads[0].contiguous()
+        if _is_compiled(h):
+            from finestrec.models import kernels
+
+            of_decay = torch.empty_like(decay)
+            kernels.recur_backwards(grad.numpy(), h.numpy(), _pairs(decay), g.numpy(), _pairs(of_decay))
+            return g, of_decay
+        _recur(_complex(grad), _complex(g), decay.conj().resolve_conj(), backwards=True)
         return g, (_complex(g)[1:] * _complex(h)[:-1].conj()).flatten(0, -2).sum(0)
+
+
+def _is_compiled(x: Tensor) -> bool:
+    """Whether `kernels` are for it; torch does the same on other devices and types."""
+    return x.is_cpu and x.dtype == torch.float32
+
+
+def _pairs(decay: Tensor) -> NDArray[np.float32]:
+    """(C,) complex as (2C,) real, in the same memory."""
+    return torch.view_as_real(decay.detach()).view(-1).numpy()
 
 
 def _complex(x: Tensor) -> Tensor:

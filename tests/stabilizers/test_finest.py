@@ -208,7 +208,8 @@ def test_the_authors_presets_are_options(model: str) -> None:
 def test_finest_holds_lists_better_than_warm_start_at_no_loss(model: str, share: float) -> None:
     """A thousandth of a simulated log is deleted; the same epochs, with and without the rank loss.
 
-    The LSTM's scores lie closer together than the margins ask, so it gains less (and loses with heavier weights).
+    The LSTM's scores lie closer together than the margins ask, so it gains less (and loses with heavier weights). One
+    seed's gain varies by a tenth, so three are summed.
     """
     log = markov_log(300, 40, 20, seed=3)
     parts = split(log)
@@ -219,18 +220,21 @@ def test_finest_holds_lists_better_than_warm_start_at_no_loss(model: str, share:
         finest={"epochs": 4, "lr": 3e-3, "k": 10, "weight": 1.0},
     )
     test = parts.held_out(50)
-    incumbent = Retrain(recipe).fit(parts.train, 0)
     changed = Perturbation.parse("delete:random:0.001").apply(parts.train, 0).log
-    before = judge(incumbent, test)
-    warm, finest = (judge(cls(recipe).fit(changed, 0, incumbent), test) for cls in (WarmStart, FinestTuning))
-    held, moved = (compare(before, side, test).means()["RBO(p=0.9)"] for side in (finest, warm))
-    assert held is not None
-    assert moved is not None
-    assert 1 - held < share * (1 - moved)
-    after, until = finest.accuracy()["NDCG@10"], before.accuracy()["NDCG@10"]
-    assert after is not None
-    assert until is not None
-    assert after > 0.98 * until
+    lost = {FinestTuning: 0.0, WarmStart: 0.0}
+    for seed in range(3):
+        incumbent = Retrain(recipe).fit(parts.train, seed)
+        before = judge(incumbent, test)
+        until = before.accuracy()["NDCG@10"]
+        for cls in lost:
+            side = judge(cls(recipe).fit(changed, seed, incumbent), test)
+            held, after = compare(before, side, test).means()["RBO(p=0.9)"], side.accuracy()["NDCG@10"]
+            assert held is not None
+            assert after is not None
+            assert until is not None
+            lost[cls] += 1 - held
+            assert cls is WarmStart or after > 0.98 * until
+    assert lost[FinestTuning] < share * lost[WarmStart]
 
 
 def test_fine_tuning_resumes_to_the_same_bits(base: TrainedModel, small_recipe: Recipe, tmp_path: Any) -> None:

@@ -27,3 +27,7 @@ class RunFolderError(FinestrecError):
 
 class UnsupportedError(FinestrecError):
     """What was asked for is not defined for this model or this data."""
+
+
+class JobsFailedError(FinestrecError):
+    """Some jobs of an audit failed; all others are done."""

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from strangers import Popular, ShortLists
 
 from finestrec.data.log import InteractionLog
-from finestrec.data.sequences import Instances
 from finestrec.data.splits import Split, SplitOptions, split
 from finestrec.errors import DataError, OptionError, RunFolderError
-from finestrec.ranking import TopLists
 from finestrec.stability.audit import audit
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow
@@ -141,7 +140,7 @@ def test_a_folder_is_entered_again_and_nothing_is_trained_twice(
     again = audit(parts, small_recipe, **arguments)
     assert trained == []
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in whole.rows]
-    missing = next(tmp_path.glob("row.anchored-update.finest.*"))
+    missing = next(tmp_path.glob("row.anchored-update.finest.*finest.delete*"))
     missing.unlink()
     next(tmp_path.glob("finest.delete*.safetensors")).unlink()
     rerun = audit(parts, small_recipe, **arguments)
@@ -169,20 +168,6 @@ def test_a_folder_of_other_options_is_refused(parts: Split, small_recipe: Recipe
         audit(parts, other, perturbations=[SPEC], **arguments)
 
 
-class Popular:
-    """A stranger's model: the most popular items, and nothing of ours."""
-
-    def fit(self, log: InteractionLog, seed: int, incumbent: Any = None) -> "Popular":
-        self.order = np.argsort(-log.item_counts, kind="stable").astype(np.int32)
-        return self
-
-    def rank(self, instances: Instances, k: int) -> TopLists:
-        place = np.empty(len(self.order), dtype=np.int64)
-        place[self.order] = np.arange(1, len(self.order) + 1)
-        items = np.tile(self.order[:k], (len(instances), 1))
-        return TopLists(items, place[instances.targets], np.zeros(items.shape, dtype=np.float32))
-
-
 def test_a_strangers_model_is_audited_through_fit_and_rank(parts: Split) -> None:
     result = audit(parts, {"retrain": Popular()}, perturbations=[SPEC])
     moved = row(result, "anchored-update", "retrain").measures["RBO(p=0.9)"]
@@ -190,13 +175,6 @@ def test_a_strangers_model_is_audited_through_fit_and_rank(parts: Split) -> None
     assert floor == 1.0
     assert moved is not None
     assert 0.5 < moved < 1.0
-
-
-class ShortLists(Popular):
-    """A model that ranks no more than its twelve best items."""
-
-    def rank(self, instances: Instances, k: int) -> TopLists:
-        return super().rank(instances, min(k, 12))
 
 
 def test_whole_rankings_are_not_compared_where_there_are_none(parts: Split) -> None:

@@ -1,7 +1,7 @@
 """`finestrec audit`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,6 +11,7 @@ from finestrec.cli.options import Choices, Entry, LogFile, ModelName, OutFolder,
 if TYPE_CHECKING:
     from finestrec.cli.terminal import Terminal
     from finestrec.data.splits import Split
+    from finestrec.stability.audit import EngineName
     from finestrec.stability.results import StabilityAudit
 
 DELETION = "delete:random:0.001"
@@ -40,6 +41,19 @@ def audit(
         str | None, typer.Option(metavar="N|A,B", show_default=False, help="A number of seeds, or a list: 3,7.")
     ] = None,
     split: SplitMethod = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Trainings at a time; several have one thread each, unless --threads says more."
+            " [default: 1; with --engine ray as many as it has CPUs for]",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or ray: on the cluster of RAY_ADDRESS, which has to see --out.")
+    ] = "local",
 ) -> None:
     """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
     from finestrec.runs import Plan, entered, read_results, write_results
@@ -51,6 +65,9 @@ def audit(
     terminal = output.terminal()
     entry.refuse_inside(out, log)
     config = choices.compose(model__name=model, split__method=split)
+    if config.device.threads is None and ((jobs or 1) > 1 or engine == "ray"):
+        # Written down, since results are those of one thread, however many jobs a resumed audit runs at a time.
+        config = choices.compose(model__name=model, split__method=split, device__threads=1)
     what: dict[str, Any] = {
         "perturbations": perturb or [DELETION],
         "methods": _listed(methods),
@@ -59,7 +76,7 @@ def audit(
     }
     whole = config.data.read(log)
     parts = prepare(whole, config).split
-    _check(what, parts)
+    _check(what, parts, engine)
     plan = Plan("audit", config, {"fingerprint of LOG": whole.fingerprint, **what})
     with entered(out, plan, resume=entry.resume, force=entry.force) as folder:
         if folder.finished:
@@ -71,8 +88,10 @@ def audit(
                 **what,
                 folder=out / "jobs",
                 data=log.name,
-                on_event=terminal.say,
-                progress=terminal.bar,
+                jobs=jobs,
+                engine=cast("EngineName", engine),
+                on_event=terminal.tell,
+                progress=terminal.jobs(),
             )
             write_results(out, found.to_json())
     results = read_results(out)
@@ -89,11 +108,11 @@ def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]
         terminal.show(found.verdict())
 
 
-def _check(what: Mapping[str, Any], parts: "Split") -> None:
+def _check(what: Mapping[str, Any], parts: "Split", engine: str) -> None:
     """Refuse before a folder is touched what would be refused in the middle of it."""
     from finestrec.errors import OptionError
     from finestrec.perturbation.spec import Perturbation
-    from finestrec.stability.audit import REGIMES
+    from finestrec.stability.audit import ENGINES, REGIMES
     from finestrec.stabilizers import stabilizer_type
 
     for spec in what["perturbations"]:
@@ -107,6 +126,8 @@ def _check(what: Mapping[str, Any], parts: "Split") -> None:
     for regime in what["regimes"]:
         if regime not in regimes:
             raise OptionError(f"unknown regime {regime!r}; known are {', '.join(regimes)}")
+    if engine not in ENGINES:
+        raise OptionError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
     if parts.is_train.all():
         raise OptionError("an audit compares lists on held-out interactions, and this split holds nothing out")
 

@@ -87,8 +87,8 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
         seeds=[config.seed],
         folder=folder.path / "jobs",
         data=log_file.name,
-        on_event=terminal.say,
-        progress=terminal.bar,
+        on_event=terminal.tell,
+        progress=terminal.jobs(),
     )
     write_results(folder.path, found.to_json())
 

@@ -13,14 +13,13 @@ class EpochLog:
 
     Args:
         label: Names the training.
-        bar: Shown as well, or None.
-        level: Of the messages: those of DEBUG are kept and not shown.
+        bar: Shown in place of the messages, which are then kept only; or None.
     """
 
-    def __init__(self, label: str, bar: Progress | None, level: int) -> None:
+    def __init__(self, label: str, bar: Progress | None) -> None:
         self._label = label
         self._bar = bar
-        self._level = level
+        self._level = logging.INFO if bar is None else logging.DEBUG
 
     def begin(self, epochs: int, done: int, steps: int) -> None:
         """Start, or go on after some epochs."""

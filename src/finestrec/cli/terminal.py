@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from finestrec.stability.grid import JobsProgress
     from finestrec.training.progress import Progress
 
 WIDTH_OF_FILES = 120
@@ -63,19 +64,25 @@ class Terminal:
 
     def progress(self, label: str) -> "Progress":
         """A display of one training's progress: a bar on a terminal, else a line an epoch."""
-        return self._progress(label, logging.INFO)
-
-    def bar(self, label: str) -> "Progress":
-        """The same for one of many trainings: no lines where there is no bar."""
-        return self._progress(label, logging.DEBUG)
-
-    def _progress(self, label: str, level: int) -> "Progress":
         from finestrec.cli.epochs import EpochLog
         from finestrec.training.progress import BarProgress
 
-        if sys.stderr.isatty() and not self._quiet:
-            return EpochLog(label, BarProgress(label), logging.DEBUG)
-        return EpochLog(label, None, level)
+        return EpochLog(label, BarProgress(label) if self._has_bars else None)
+
+    def jobs(self) -> "JobsProgress":
+        """A display of many trainings' progress, on a terminal."""
+        from finestrec.cli.jobs import JobBars
+        from finestrec.stability.grid import JobsProgress
+
+        return JobBars() if self._has_bars else JobsProgress()
+
+    def tell(self, text: str) -> None:
+        """A message about a job, which bars show already."""
+        logger.log(logging.DEBUG if self._has_bars else logging.INFO, text)
+
+    @property
+    def _has_bars(self) -> bool:
+        return sys.stderr.isatty() and not self._quiet
 
 
 def close() -> None:

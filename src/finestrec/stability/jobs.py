@@ -1,111 +1,108 @@
-"""The trainings of an audit: each done once, kept on disk when there is a folder, shared by all that need it."""
+"""The job table of an audit: what is done, what it cost, and what failed, in one file beside the checkpoints."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from finestrec.data.files import write_aside
-from finestrec.data.log import InteractionLog
-from finestrec.data.sequences import Instances
 from finestrec.errors import RunFolderError
-from finestrec.stability.comparing import Judged, judge
-from finestrec.stability.memory import peak_bytes, reset_peak
-from finestrec.stabilizers import Fitter, Ranker, Strategy
+from finestrec.stability.plan import Comparison, Plan
 
-OnEvent = Callable[[str], None]
+TABLE: Final = "jobs.json"
+_FORMAT: Final = 1
+Status = Literal["running", "done", "failed", "skipped"]
 
 
-class Jobs:
-    """Trainings and comparisons by key; a rerun does what is missing.
+@dataclass(frozen=True)
+class Job:
+    """A piece of work, as the table keeps it.
 
-    Args:
-        folder: Where finished work is kept, or None to keep it in memory only.
-        identity: What the work depends on; a folder of another identity is refused.
-        on_event: Told in words what is done.
-
-    Raises:
-        RunFolderError: If the folder holds work of another identity.
+    Attributes:
+        status: running stands for "was running" where no process is; a skipped one waits for a failed one.
+        seconds: See `AuditRow`; None until it is done.
+        peak_memory: In bytes; None until it is done.
+        error: Why it failed or was skipped.
     """
 
-    def __init__(self, folder: Path | None, identity: dict[str, Any], on_event: OnEvent) -> None:
-        self._folder = folder
-        self._on_event = on_event
-        self._rankers: dict[str, Ranker] = {}
-        self._judged: dict[str, Judged] = {}
-        self._on_disk: set[str] = set()
-        self._costs: dict[str, dict[str, float]] = {}
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._check_identity(folder / "identity.json", json.loads(json.dumps(identity)))
+    status: Status
+    seconds: float | None = None
+    peak_memory: int | None = None
+    error: str | None = None
 
-    @staticmethod
-    def _check_identity(path: Path, identity: dict[str, Any]) -> None:
-        if not path.exists():
-            write_aside(path, json.dumps(identity, indent=1))
-            return
-        stored = json.loads(path.read_text())
-        different = sorted(key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key))
+
+class JobTable:
+    """The jobs of a folder; every change is written at once.
+
+    Args:
+        folder: Made if it does not exist.
+        identity: What decides the outcome of all jobs besides their keys.
+
+    Raises:
+        RunFolderError: If the folder holds jobs of another identity, or the table is damaged or missing.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._path = folder / TABLE
+        self._identity = json.loads(json.dumps(identity))
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists() and any(folder.glob("*.safetensors")):
+            raise RunFolderError(f"{folder} holds checkpoints and no {TABLE} that says of what; use another folder")
+        self._jobs = self._read() if self._path.exists() else {}
+        for leftover in folder.glob(".*.safetensors"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+
+    def __getitem__(self, key: str) -> Job:
+        return self._jobs[key]
+
+    def note(self, key: str, job: Job) -> None:
+        """Note what became of a job."""
+        self._jobs[key] = job
+        jobs = {name: asdict(each) for name, each in self._jobs.items()}
+        write_aside(self._path, json.dumps({"format": _FORMAT, "identity": self._identity, "jobs": jobs}, indent=1))
+
+    def done(self, plan: Plan) -> set[str]:
+        """Keys of what need not be done again: comparisons with their values, trainings with all that they need."""
+        found: set[str] = set()
+        for key, work in plan.works.items():
+            job = self._jobs.get(key)
+            is_row = isinstance(work, Comparison)
+            file = self._row(key) if is_row else self._folder / f"{key}.safetensors"
+            if job and job.status == "done" and file.exists() and (is_row or found.issuperset(work.needs)):
+                found.add(key)
+        return found
+
+    def row(self, key: str) -> dict[str, Any]:
+        """The values of a comparison that is done."""
+        values: dict[str, Any] = json.loads(self._row(key).read_text())
+        return values
+
+    def keep_row(self, key: str, values: Mapping[str, Any]) -> None:
+        """Keep the values of a comparison."""
+        write_aside(self._row(key), json.dumps(values))
+
+    def _row(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
+
+    def _read(self) -> dict[str, Job]:
+        try:
+            stored = json.loads(self._path.read_text())
+            found, identity = stored["format"], stored["identity"]
+            jobs = {key: Job(**job) for key, job in stored["jobs"].items()} if found == _FORMAT else {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"{self._path} is damaged ({error}); delete {self._folder}, or use another folder"
+            ) from None
+        if found != _FORMAT:
+            raise RunFolderError(f"{self._path} has the format {found}, expected {_FORMAT}; use another folder")
+        ours = self._identity
+        different = sorted(key for key in identity.keys() | ours.keys() if identity.get(key) != ours.get(key))
         if different:
             raise RunFolderError(
-                f"{path.parent} holds trainings with other {', '.join(different)}"
-                f" ({', '.join(f'{key}: {stored.get(key)} there, {identity.get(key)} now' for key in different)});"
+                f"{self._folder} holds trainings with other {', '.join(different)}"
+                f" ({', '.join(f'{key}: {identity.get(key)} there, {ours.get(key)} now' for key in different)});"
                 " use another folder"
             )
-
-    def train(self, key: str, fitter: Fitter, log: InteractionLog, seed: int, incumbent: Ranker | None = None) -> str:
-        """Have a training done, unless it is; returns the key."""
-        if key in self._rankers:
-            return key
-        self._on_event(f"training {key}")
-        checkpoint = cost_file = None
-        if self._folder is not None and isinstance(fitter, Strategy):
-            checkpoint, cost_file = self._folder / f"{key}.safetensors", self._folder / f"{key}.json"
-        reset_peak()
-        if isinstance(fitter, Strategy):
-            trained = fitter.fit(log, seed, incumbent, checkpoint=checkpoint)  # type: ignore[arg-type]
-            cost = {"seconds": sum(record.seconds for record in trained.state.history)}
-            self._rankers[key] = trained
-        else:
-            self._rankers[key] = fitter.fit(log, seed, incumbent)
-            cost = {"seconds": 0.0}
-        cost["peak_memory"] = peak_bytes()
-        if checkpoint is not None:
-            self._on_disk.add(key)
-        if cost_file is not None and cost_file.exists():
-            cost = json.loads(cost_file.read_text())
-        elif cost_file is not None:
-            write_aside(cost_file, json.dumps(cost))
-        self._costs[key] = cost
-        return key
-
-    def ranker(self, key: str) -> Ranker:
-        """The result of a training."""
-        return self._rankers[key]
-
-    def cost(self, key: str) -> dict[str, float]:
-        """Seconds and peak memory (bytes) of a training."""
-        return self._costs[key]
-
-    def judged(self, key: str, instances: Instances) -> Judged:
-        """The lists of a training's result on the test instances."""
-        if key not in self._judged:
-            self._judged[key] = judge(self._rankers[key], instances)
-        return self._judged[key]
-
-    def remembered(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A small finished result, by key: from the folder, or made and kept there."""
-        path = self._folder / f"{key}.json" if self._folder is not None else None
-        if path is not None and path.exists():
-            loaded: dict[str, Any] = json.loads(path.read_text())
-            return loaded
-        made = make()
-        if path is not None:
-            write_aside(path, json.dumps(made))
-        return made
-
-    def forget(self) -> None:
-        """Free models and lists that are on disk."""
-        for key in self._on_disk:
-            self._rankers.pop(key, None)
-            self._judged.pop(key, None)
+        return jobs

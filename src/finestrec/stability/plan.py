@@ -1,0 +1,225 @@
+"""What an audit has to do, as data: trainings, comparisons, and which needs which (METHOD, sections 3 and 4).
+
+Every piece of work has a key, and one that several comparisons need is planned once. For a seed s, a log D and a
+perturbed log D'::
+
+    retrain.D            E epochs on D: the incumbent
+    retrain.D'           E epochs on D'                      anchored-update: compared with the incumbent
+    warm_start.D'        F epochs from the incumbent         anchored-update: likewise; also on D
+    finest.D'            F epochs, the incumbent's lists     anchored-update: likewise; also on D
+    continue.D, .D'      E + F epochs                        authors-protocol, retrain: compared with one another
+    finest.D             as above                            authors-protocol: compared with
+    finest-follow.D'     from retrain.D', lists of retrain.D
+    finest-own.D'        from retrain.D', its own lists      unanchored: compared with finest.D
+    retrain.D.again      the same run twice                  floor same_seed
+    retrain.D, seed t                                        floor other_seed
+    retrain.D', seed t                                       anchored-update, retrain with other_seed
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+
+from finestrec.perturbation.spec import Perturbation
+from finestrec.stability.rows import Regime
+
+_SAME_RUN = "D in place of D' repeats the same run"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Attributes:
+        method: A name of `STABILIZERS` or of a fitter; or continue, finest-follow, finest-own.
+        perturbation: Of the log that it is trained on, drawn by the seed; None for D.
+        seed: Drives every stream.
+        incumbent: Key of the training that it starts from, if any.
+        anchor: Key of the training whose lists are preserved, where that is not the incumbent.
+        repeat: Names a repetition of the same training.
+    """
+
+    method: str
+    perturbation: Perturbation | None
+    seed: int
+    incumbent: str | None = None
+    anchor: str | None = None
+    repeat: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        return f"{self.method}.{_log_name(self.perturbation)}.seed{self.seed}{self.repeat}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of what has to be done before."""
+        return tuple(key for key in (self.incumbent, self.anchor) if key is not None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row: the lists of two trainings, old and new, by their keys; see `AuditRow` for the rest."""
+
+    regime: Regime
+    method: str
+    perturbation: Perturbation | None
+    seed: int
+    old: str
+    new: str
+    other_seed: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name of its file."""
+        return f"row.{self.regime}.{self.method}.{self.old}--{self.new}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of what has to be done before."""
+        return (self.old, self.new)
+
+
+Work = Training | Comparison
+
+
+@dataclass
+class Plan:
+    """All work of an audit.
+
+    Attributes:
+        works: By key, each after what it needs.
+        comparisons: In the order of the rows.
+    """
+
+    works: dict[str, Work] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def training(self, key: str) -> Training:
+        """A training by its key."""
+        work = self.works[key]
+        assert isinstance(work, Training)
+        return work
+
+    def missing(self, done: Collection[str]) -> list[str]:
+        """Keys of what is still to be done, in order: comparisons that are not done, and what they need."""
+        wanted: set[str] = set()
+        for key, work in reversed(self.works.items()):
+            if key not in done and (isinstance(work, Comparison) or key in wanted):
+                wanted |= {key, *work.needs}
+        return [key for key in self.works if key in wanted and key not in done]
+
+    def dependents(self, key: str) -> list[str]:
+        """Keys of all that needs a piece of work, directly or not."""
+        found = {key}
+        for other, work in self.works.items():
+            if not found.isdisjoint(work.needs):
+                found.add(other)
+        return [other for other in self.works if other in found and other != key]
+
+
+def plan(
+    perturbations: Sequence[Perturbation],
+    methods: Sequence[str],
+    regimes: Sequence[Regime],
+    seeds: Sequence[int],
+    *,
+    floors: bool,
+) -> Plan:
+    """What an audit with these arguments has to do; see `finestrec.stability.audit.audit`."""
+    planner = _Planner(perturbations, methods, regimes, seeds, floors)
+    for comparison in planner.comparisons():
+        planner.plan.works.setdefault(comparison.key, comparison)
+        planner.plan.comparisons.append(comparison)
+    return planner.plan
+
+
+@dataclass
+class _Planner:
+    perturbations: Sequence[Perturbation]
+    methods: Sequence[str]
+    regimes: Sequence[Regime]
+    seeds: Sequence[int]
+    floors: bool
+    plan: Plan = field(default_factory=Plan)
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Every row, after the trainings that it needs."""
+        if self.floors:
+            yield from self._other_seeds()
+        for seed in self.seeds:
+            if self.floors and seed == self.seeds[0]:
+                base, again = self._retrain(None, seed), self._retrain(None, seed, ".again")
+                yield Comparison("floor", "same_seed", None, seed, base, again)
+            for perturbation in self.perturbations:
+                for regime in self.regimes:
+                    yield from self._regime(regime, perturbation, seed)
+
+    def _other_seeds(self) -> Iterator[Comparison]:
+        """The floor of another seed, and another seed together with the perturbation: what a team sees."""
+        # A single seed is given a second one to be told from.
+        pairs = list(permutations(self.seeds, 2)) or [(self.seeds[0], self.seeds[0] + 1)]
+        for seed, other in pairs:
+            base = self._retrain(None, seed)
+            if seed < other:
+                yield Comparison("floor", "other_seed", None, seed, base, self._retrain(None, other), other)
+            for perturbation in self.perturbations if "anchored-update" in self.regimes else []:
+                new = self._retrain(perturbation, other)
+                yield Comparison("anchored-update", "retrain", perturbation, seed, base, new, other)
+
+    def _regime(self, regime: Regime, perturbation: Perturbation, seed: int) -> Iterator[Comparison]:
+        both: list[Perturbation | None] = [None, perturbation]
+        # D in place of D' does not depend on the perturbation: one row for all of them.
+        for log in both if perturbation is self.perturbations[0] else both[1:]:
+            for method in self.methods:
+                if regime == "anchored-update":
+                    yield self._anchored(method, log, seed)
+                elif method == "retrain" and regime == "authors-protocol":
+                    sides = (self._continued(None, seed), self._continued(log, seed))
+                    yield Comparison(regime, method, log, seed, *sides, notes=() if log else (_SAME_RUN,))
+                elif method == "finest":
+                    old = self._tuned(method, None, seed)
+                    new = self._followed(regime, log, seed) if log else old
+                    yield Comparison(regime, method, log, seed, old, new, notes=() if log else (_SAME_RUN,))
+
+    def _anchored(self, method: str, log: Perturbation | None, seed: int) -> Comparison:
+        base = self._retrain(None, seed)
+        if method != "retrain":
+            return Comparison("anchored-update", method, log, seed, base, self._tuned(method, log, seed))
+        again = self.floors and log is None and seed == self.seeds[0]
+        new = self._retrain(log, seed, ".again" if again else "")
+        return Comparison("anchored-update", method, log, seed, base, new, notes=() if log or again else (_SAME_RUN,))
+
+    # Trainings. Each is planned unless it is, and gives its key.
+
+    def _retrain(self, log: Perturbation | None, seed: int, repeat: str = "") -> str:
+        return self._add(Training("retrain", log, seed, repeat=repeat))
+
+    def _tuned(self, method: str, log: Perturbation | None, seed: int) -> str:
+        return self._add(Training(method, log, seed, incumbent=self._retrain(None, seed)))
+
+    def _continued(self, log: Perturbation | None, seed: int) -> str:
+        return self._add(Training("continue", log, seed, incumbent=self._retrain(log, seed)))
+
+    def _followed(self, regime: Regime, log: Perturbation, seed: int) -> str:
+        base = self._retrain(log, seed)
+        if regime == "unanchored":
+            return self._add(Training("finest-own", log, seed, incumbent=base))
+        return self._add(Training("finest-follow", log, seed, incumbent=base, anchor=self._retrain(None, seed)))
+
+    def _add(self, training: Training) -> str:
+        return self.plan.works.setdefault(training.key, training).key
+
+
+def _log_name(perturbation: Perturbation | None) -> str:
+    """A log in file names: the SPEC, with a digest of it where that cannot be written out."""
+    if perturbation is None:
+        return "D"
+    spec = str(perturbation)
+    name = re.sub(r"[^\w.=-]", "-", spec.replace("%", "pct"))
+    if not re.fullmatch(r"[\w.=:%-]{1,60}", spec):
+        name = f"{name[:60]}.{hashlib.blake2b(spec.encode(), digest_size=4).hexdigest()}"
+    return name

@@ -1,0 +1,212 @@
+"""How one piece of an audit's work is done, in whatever process: a training, or a comparison of two.
+
+Trainings of ours leave a checkpoint in the audit's folder and are read from there by whoever needs them. What
+strangers' fitters return cannot be kept in a file, so it goes from process to process by value.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances
+from finestrec.data.splits import Split
+from finestrec.errors import FinestrecError
+from finestrec.perturbation.spec import Perturbation
+from finestrec.stability.comparing import Judged, compare, judge, ndcg_change
+from finestrec.stability.memory import peak_bytes, reset_peak
+from finestrec.stability.plan import Comparison, Plan, Training
+from finestrec.stabilizers import Continue, FinestTuning, Fitter, Ranker, Recipe, Strategy, stabilizer_type
+from finestrec.training.trained import TrainedModel
+
+Factory = Callable[[], Fitter]
+"""Makes a stranger's fitter."""
+Rankers = Mapping[str, Ranker]
+"""What strangers' trainings returned, by key."""
+Report = Callable[[float], None]
+"""Told how many epochs of a training are left."""
+_T = TypeVar("_T")
+_IN_MEMORY = 3
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished piece of work.
+
+    Attributes:
+        seconds: Of a training of ours the epochs, of earlier processes too; else wall time.
+        peak_memory: Largest resident memory of the process meanwhile, in bytes.
+        result: A stranger's ranker, or the values of a comparison; None for a training of ours, which is on disk.
+    """
+
+    seconds: float
+    peak_memory: int
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A piece of work that failed.
+
+    Attributes:
+        reason: In words.
+        traceback: Of what was not foreseen; None where the words say it all.
+    """
+
+    reason: str
+    traceback: str | None = None
+
+
+Outcome = Done | Failed
+
+
+@dataclass
+class Workbench:
+    """Everything that work needs besides its own description; sent to each worker process once.
+
+    Attributes:
+        plan: All work.
+        split: The unperturbed log, split.
+        test: The test instances.
+        recipe: A model of ours and its training, or a fitter or its factory for each method.
+        folder: Where checkpoints are.
+        threads: CPU threads, or None to leave torch's number as it is.
+    """
+
+    plan: Plan
+    split: Split
+    test: Instances
+    recipe: Recipe | Mapping[str, Fitter | Factory]
+    folder: Path
+    threads: int | None = None
+    _logs: dict[str, InteractionLog] = field(default_factory=dict)
+    _trained: dict[str, TrainedModel] = field(default_factory=dict)
+    _judged: dict[str, Judged] = field(default_factory=dict)
+
+    def checkpoint(self, key: str) -> Path:
+        """Where a training of ours keeps its state."""
+        return self.folder / f"{key}.safetensors"
+
+    def epochs(self, key: str) -> float:
+        """How many epochs a piece of work has; a comparison counts as one, since it takes about as long."""
+        work = self.plan.works[key]
+        if isinstance(work, Comparison) or not isinstance(self.recipe, Recipe):
+            return 1.0
+        return self.recipe.training.epochs if work.method == "retrain" else self.recipe.finest.epochs
+
+    def perform(self, key: str, rankers: Rankers, report: Report) -> Outcome:
+        """Do a piece of work; a failure is an outcome too.
+
+        Args:
+            key: Its key in the plan.
+            rankers: Results of strangers' trainings that it needs.
+            report: Told of the epochs that are left of a training of ours.
+        """
+        began = time.perf_counter()
+        reset_peak()
+        try:
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
+            work = self.plan.works[key]
+            if isinstance(work, Comparison):
+                return Done(*_cost(began), self._compare(work, rankers))
+            if not isinstance(self.recipe, Recipe):
+                return Done(*_cost(began), self._strangers(work, rankers))
+            trained = self._fit(work, report)
+            return Done(sum(record.seconds for record in trained.state.history), peak_bytes())
+        except (FinestrecError, OSError) as error:
+            return Failed(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other work goes on
+            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def _strangers(self, work: Training, rankers: Rankers) -> Ranker:
+        assert not isinstance(self.recipe, Recipe)
+        incumbent = rankers[work.incumbent] if work.incumbent else None
+        return made(self.recipe[work.method]).fit(self._log(work.perturbation, work.seed), work.seed, incumbent)
+
+    def _fit(self, work: Training, report: Report | None = None) -> TrainedModel:
+        """Train, or load what is on disk: a finished checkpoint is the result."""
+        log, seed = self._log(work.perturbation, work.seed), work.seed
+        incumbent = self._load(work.incumbent) if work.incumbent else None
+        trained = self._strategy(work, report).fit(log, seed, incumbent, checkpoint=self.checkpoint(work.key))
+        _remember(self._trained, work.key, lambda: trained)
+        return trained
+
+    def _load(self, key: str) -> TrainedModel:
+        return _remember(self._trained, key, lambda: self._fit(self.plan.training(key)))
+
+    def _strategy(self, work: Training, report: Report | None) -> Strategy:
+        assert isinstance(self.recipe, Recipe)
+        progress = None if report is None else _Epochs(report)
+        if work.method == "continue":
+            return Continue(self.recipe, progress)
+        if work.method.startswith("finest-"):
+            return FinestTuning(self.recipe, progress, anchor=self._load(work.anchor) if work.anchor else None)
+        return stabilizer_type(work.method)(self.recipe, progress)
+
+    def _log(self, perturbation: Perturbation | None, seed: int) -> InteractionLog:
+        if perturbation is None:
+            return self.split.train
+        return _remember(self._logs, f"{perturbation} {seed}", lambda: perturbation.apply(self.split.train, seed).log)
+
+    def _compare(self, work: Comparison, rankers: Rankers) -> dict[str, Any]:
+        before, after = (self._judge(key, rankers) for key in work.needs)
+        comparison = compare(before, after, self.test)
+        return {
+            "measures": comparison.means(),
+            "accuracy": after.accuracy(),
+            "reference_accuracy": before.accuracy(),
+            "ndcg_change": ndcg_change(before, after, self.test),
+            "notes": [*comparison.notes, *work.notes],
+        }
+
+    def _judge(self, key: str, rankers: Rankers) -> Judged:
+        def judged() -> Judged:
+            return judge(rankers[key] if key in rankers else self._load(key), self.test)
+
+        return _remember(self._judged, key, judged)
+
+
+class _Epochs:
+    """A training's progress as a number of epochs that are left."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def begin(self, epochs: int, done: int, steps: int) -> None:
+        """Start, or go on."""
+        self._left, self._share = float(epochs - done), 1 / max(1, steps)
+        self._report(self._left)
+
+    def step(self, epoch: int, loss: float) -> None:  # noqa: ARG002
+        """Count the step."""
+        self._left -= self._share
+        self._report(self._left)
+
+    def end(self) -> None:
+        """Nothing to take away."""
+
+
+def made(fitter: Fitter | Factory) -> Fitter:
+    """A fitter, from itself or from what makes it."""
+    if isinstance(fitter, type) or not hasattr(fitter, "fit"):
+        return fitter()
+    return fitter
+
+
+def _remember(cache: dict[str, _T], key: str, make: Callable[[], _T]) -> _T:
+    """A value by key, made if it is not there; the ones least recently asked for are forgotten."""
+    value = cache.pop(key) if key in cache else make()
+    while len(cache) >= _IN_MEMORY:
+        del cache[next(iter(cache))]
+    cache[key] = value
+    return value
+
+
+def _cost(began: float) -> tuple[float, int]:
+    return time.perf_counter() - began, peak_bytes()

@@ -1,0 +1,95 @@
+"""The plan: each training once, after what it needs, and what is missing when some of it is done."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from finestrec.perturbation.spec import Perturbation
+from finestrec.stability.plan import Comparison, Plan, Training, plan
+
+ONE, TWO = Perturbation.parse("delete:random:0.1%"), Perturbation.parse("insert:random:3:item=popular")
+METHODS = ("retrain", "warm_start", "finest")
+REGIMES: Any = ("anchored-update", "authors-protocol", "unanchored")
+
+
+def trainings(of: Plan) -> dict[str, Training]:
+    return {key: work for key, work in of.works.items() if isinstance(work, Training)}
+
+
+def test_one_seed_one_perturbation_in_every_regime_is_what_the_method_says() -> None:
+    found = plan([ONE], METHODS, REGIMES, [0], floors=True)
+    # METHOD, sections 3 and 4, by hand.
+    assert {key: set(work.needs) for key, work in trainings(found).items()} == {
+        "retrain.D.seed0": set(),
+        "retrain.D.seed0.again": set(),
+        "retrain.D.seed1": set(),
+        "retrain.delete-random-0.1pct.seed0": set(),
+        "retrain.delete-random-0.1pct.seed1": set(),
+        "warm_start.D.seed0": {"retrain.D.seed0"},
+        "warm_start.delete-random-0.1pct.seed0": {"retrain.D.seed0"},
+        "finest.D.seed0": {"retrain.D.seed0"},
+        "finest.delete-random-0.1pct.seed0": {"retrain.D.seed0"},
+        "continue.D.seed0": {"retrain.D.seed0"},
+        "continue.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0"},
+        "finest-follow.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0", "retrain.D.seed0"},
+        "finest-own.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0"},
+    }
+
+
+@pytest.mark.parametrize("floors", [True, False])
+def test_everything_comes_after_what_it_needs_and_each_training_once(floors: bool) -> None:
+    found = plan([ONE, TWO], METHODS, REGIMES, [3, 7, 8], floors=floors)
+    place = {key: number for number, key in enumerate(found.works)}
+    for key, work in found.works.items():
+        assert all(place[need] < place[key] for need in work.needs)
+        assert work.key == key
+    # A second perturbation and more seeds share what does not depend on them.
+    described = [(t.method, t.perturbation, t.seed, t.repeat) for t in trainings(found).values()]
+    assert len(set(described)) == len(described)
+    for method, seed in product(("retrain", "warm_start", "finest", "continue"), (3, 7, 8)):
+        assert sum(t[:3] == (method, None, seed) and not t[3] for t in described) == 1
+    # D' is always drawn by the seed of the run on it, and compared with D of the seed of the reference side.
+    for work in found.works.values():
+        if isinstance(work, Comparison) and work.other_seed is not None:
+            assert found.training(work.old).seed == work.seed
+            assert found.training(work.new).seed == work.other_seed
+
+
+def test_a_second_perturbation_trains_no_base_again() -> None:
+    alone, both = (trainings(plan(p, METHODS, REGIMES, [0], floors=True)) for p in ([ONE], [ONE, TWO]))
+    assert {t.perturbation for key, t in both.items() if key not in alone} == {TWO}
+
+
+def test_what_is_missing_is_what_is_not_done_and_what_that_needs() -> None:
+    whole = plan([ONE], METHODS, REGIMES[:1], [0], floors=False)
+    assert whole.missing(()) == list(whole.works)
+    assert whole.missing(whole.works.keys()) == []
+    rows = {c.key for c in whole.comparisons}
+    assert whole.missing(rows) == []  # nobody asks for the trainings any more
+    last = next(c for c in whole.comparisons if c.method == "finest" and c.perturbation)
+    assert whole.missing(rows - {last.key}) == ["retrain.D.seed0", last.new, last.key]
+    assert whole.missing(whole.works.keys() - {last.key}) == [last.key]
+
+
+def test_dependents_are_found_through_others() -> None:
+    whole = plan([ONE], METHODS, REGIMES, [0], floors=False)
+    found = whole.dependents("retrain.delete-random-0.1pct.seed0")
+    assert "continue.delete-random-0.1pct.seed0" in found
+    assert "finest-own.delete-random-0.1pct.seed0" in found
+    assert sum(key.startswith("row.unanchored") and "own" in key for key in found) == 1
+    assert not any(key.endswith(("warm_start.D.seed0", "finest.D.seed0")) for key in found)
+
+
+def test_names_of_files_are_short_and_stay_apart() -> None:
+    def key(spec: str) -> str:
+        class Odd(Perturbation):
+            def __str__(self) -> str:
+                return spec
+
+        return Training("retrain", Odd("delete", "random", ONE.amount), 0).key
+
+    names = [key(spec) for spec in ("delete:user:0:ids=/a/b", "delete:user:0:ids=/a-b", "d" * 300, "d" * 301)]
+    assert len(set(names)) == 4
+    assert not any("/" in name for name in names)
+    assert max(map(len, names)) < 100

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow check bench results clean
+.PHONY: install demo test test-slow test-ray check bench results clean
 
 install: $(STAMP)
 
@@ -27,6 +27,11 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
+# Ray is an extra, installed for these tests only.
+test-ray: install
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
+	$(BIN)/python -m pytest -m ray
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +46,7 @@ bench: install
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.protocol
+	$(BIN)/python -m benchmarks.audit
 
 # Hours long, in pieces: stop it at any moment and start it again.
 results: install

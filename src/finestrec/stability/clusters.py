@@ -4,6 +4,8 @@ Every machine has to see the audit's folder under the same path: checkpoints sta
 its unfinished epoch: Ray starts its work elsewhere, from the checkpoint.
 """
 
+import signal
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,10 +37,13 @@ class RayCluster:
         self._ray: Any = ray
         self._owner = not ray.is_initialized()
         if self._owner:
+            handler = signal.getsignal(signal.SIGTERM)
             try:
                 ray.init(log_to_driver=False, logging_level="warning")
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise OptionError(f"the Ray cluster cannot be reached ({error}); see RAY_ADDRESS") from None
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray takes it for itself, and the exit code with it
         self.slots = count
         self._bench = ray.put(bench)
         # Ray's own retries: for machines and processes that are lost, not for errors, which are outcomes here.

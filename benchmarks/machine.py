@@ -15,6 +15,11 @@ def header() -> None:
     )
 
 
+def load() -> str:
+    """How busy the machine was in the last minute: timings of a busy one say little."""
+    return f"load {os.getloadavg()[0]:.1f}"
+
+
 def gflops() -> float:
     """Speed of a large float32 matrix product, in 10^9 operations a second: the best of several."""
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)

@@ -53,7 +53,7 @@ class Grid:
     _running: set[str] = field(default_factory=set)
     _rankers: dict[str, Ranker] = field(default_factory=dict)
     _failures: dict[str, Failed] = field(default_factory=dict)
-    _skipped: dict[str, str] = field(default_factory=dict)
+    _skipped: list[str] = field(default_factory=list)
 
     def run(self, make_engine: Callable[[], Engine]) -> None:
         """Do it; nothing is started where nothing is missing.
@@ -69,8 +69,8 @@ class Grid:
         self._waiting = self.plan.missing(done)
         if not self._waiting:
             return
-        self.progress.begin({key: self.bench.epochs(key) for key in self._waiting}, len(done))
         engine = make_engine()
+        self.progress.begin({key: self.bench.epochs(key) for key in self._waiting}, len(done))
         try:
             while self._waiting or self._running:
                 self._submit(engine)
@@ -106,7 +106,7 @@ class Grid:
             for other in self.plan.dependents(key):
                 if other in self._waiting:
                     self._waiting.remove(other)
-                    self._skipped[other] = key
+                    self._skipped.append(other)
                     self.table.note(other, Job("skipped", error=f"{key} failed"))
                     self.progress.finish(other)
         self.progress.finish(key)
@@ -129,7 +129,7 @@ class Grid:
         text = f"{len(parts)} of {len(self.plan.works)} jobs failed ({'; '.join(parts)})"
         if self._skipped:
             text += f", and {len(self._skipped)} that need them were skipped ({', '.join(self._skipped)})"
-        text += ". All others are done and kept, and will not be repeated"
+        text += ". All others are done; a rerun in the same folder (--resume) does what is missing"
         unforeseen = [failed.traceback for failed in self._failures.values() if failed.traceback]
         if unforeseen:
             raise RuntimeError("\n".join([text, *unforeseen]))

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import time
 
 import torch
@@ -18,6 +19,12 @@ def header() -> None:
 def load() -> str:
     """How busy the machine was in the last minute: timings of a busy one say little."""
     return f"load {os.getloadavg()[0]:.1f}"
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those of its children that have ended."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in spent)
 
 
 def gflops() -> float:

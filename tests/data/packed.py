@@ -5,8 +5,10 @@ import polars as pl
 from hypothesis import strategies as st
 
 from finestrec.data.log import InteractionLog, Vocabulary
+from finestrec.perturbation.edits import EditKind, edit
 
 N_ITEMS = 7
+KINDS: list[EditKind] = ["delete", "replace", "insert"]
 History = list[tuple[int, int]]
 
 
@@ -43,3 +45,18 @@ def logs(draw: st.DrawFn, max_users: int = 5, max_length: int = 12) -> Interacti
 def segments(log: InteractionLog) -> list[list[int]]:
     """Row numbers of each user."""
     return [list(range(log.offsets[user], log.offsets[user + 1])) for user in range(log.n_users)]
+
+
+def edited(log: InteractionLog, kind: EditKind, rows: list[int]) -> InteractionLog:
+    items = np.full(len(rows), N_ITEMS - 1, dtype=np.int32)
+    return edit(log, kind, np.array(rows, dtype=np.int64), items).log
+
+
+@st.composite
+def edited_logs(draw: st.DrawFn, max_edits: int = 3) -> InteractionLog:
+    """A log and up to three edits on top of one another, each of any number of rows."""
+    log = draw(logs())
+    for _ in range(draw(st.integers(0, max_edits))):
+        rows = draw(st.sets(st.integers(0, len(log) - 1))) if len(log) else set()
+        log = edited(log, draw(st.sampled_from(KINDS)), sorted(rows))
+    return log

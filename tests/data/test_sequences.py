@@ -8,32 +8,16 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from packed import N_ITEMS, logs, of_lengths, packed, segments
+from packed import KINDS, N_ITEMS, edited, edited_logs, logs, of_lengths, packed, segments
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import PADDING, Instances, SequenceBatch, WindowMode, Windows, ranges, windows
 from finestrec.errors import OptionError
 from finestrec.models import MODELS, build_model
-from finestrec.perturbation.edits import EditKind, edit
+from finestrec.perturbation.edits import EditKind
 
 MODES: list[WindowMode] = ["last", "all"]
-KINDS: list[EditKind] = ["delete", "replace", "insert"]
 LENGTHS = st.integers(1, 6)
-
-
-def edited(log: InteractionLog, kind: EditKind, rows: list[int]) -> InteractionLog:
-    items = np.full(len(rows), N_ITEMS - 1, dtype=np.int32)
-    return edit(log, kind, np.array(rows, dtype=np.int64), items).log
-
-
-@st.composite
-def edited_logs(draw: st.DrawFn, max_edits: int = 3) -> InteractionLog:
-    """A log and up to three edits on top of one another, each of any number of rows."""
-    log = draw(logs())
-    for _ in range(draw(st.integers(0, max_edits))):
-        rows = draw(st.sets(st.integers(0, len(log) - 1))) if len(log) else set()
-        log = edited(log, draw(st.sampled_from(KINDS)), sorted(rows))
-    return log
 
 
 def slow_windows(log: InteractionLog, max_length: int, mode: WindowMode) -> list[list[int]]:

@@ -7,7 +7,8 @@ A batch of two windows, (a b c d) and (e f), in training::
     lengths    3  1
 
 ``.`` is `PADDING`; it is always on the right, so a causal model needs no mask. Padding exists here and nowhere
-else: it has no index, no stored row and no score column.
+else: it has no index, no stored row and no score column. The same holds for `MASK`, which stands where a model that
+reads in both directions is asked for the item (`masking.py` makes its batches).
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PADDING = -1
 """What stands in `SequenceBatch.items` to the right of a row's last item."""
+MASK = -2
+"""What stands in `SequenceBatch.items` for an item that is asked for at its own position."""
 
 WindowMode = Literal["last", "all"]
 
@@ -37,11 +40,12 @@ class SequenceBatch:
     """Rows of interactions, padded on the right to the longest row of the batch.
 
     Attributes:
-        items: Item indices or `PADDING`, int64, shape (B, L).
-        times: Ticks of the log's time unit, 0 on padding, int64, shape (B, L).
-        lengths: Valid positions per row, int64, shape (B,).
-        positions: Where a next item is predicted, as indices into ``items.flatten()``, ascending, shape (P,).
-        targets: The next items, int64, shape (P,); -1 where it is unknown.
+        items: Item indices, `MASK` or `PADDING`, int64, shape (B, L).
+        times: Ticks of the log's time unit, 0 on masks and padding, int64, shape (B, L).
+        lengths: Valid positions per row, masks included, int64, shape (B,).
+        positions: Where an item is predicted, as indices into ``items.flatten()``, ascending, shape (P,): the next
+            item, or where `MASK` stands the masked one.
+        targets: Those items, int64, shape (P,); -1 where it is unknown.
         ids: Interaction ids of the targets, int64, shape (P,), kept on the host.
     """
 
@@ -66,7 +70,7 @@ class SequenceBatch:
         )
 
     def at_positions(self, hidden: "Tensor") -> "Tensor":
-        """The rows of (B, L, D) hidden states where a next item is predicted, shape (P, D)."""
+        """The rows of (B, L, D) hidden states where an item is predicted, shape (P, D)."""
         return hidden.flatten(0, 1).index_select(0, self.positions)
 
 
@@ -137,7 +141,7 @@ class Windows:
         position = ranges(lengths)
         rows = np.repeat(start, lengths) + position
         width = int(lengths.max(initial=1))
-        return _pad(
+        return padded_batch(
             self.log,
             start,
             lengths,
@@ -218,19 +222,13 @@ class Instances:
         sequence_start, lengths = self.start[last], self.end[last] - self.start[last]
         n_in_sequence = np.diff(np.flatnonzero(np.concatenate(([True], is_last[:-1], [True]))))
         first_in_sequence = np.cumsum(n_in_sequence) - n_in_sequence
-        order = np.argsort(lengths, kind="stable")
-        begin = 0
-        while begin < len(order):
-            stop = begin + 1
-            while stop < len(order) and lengths[order[stop]] * (stop + 1 - begin) <= max_positions:
-                stop += 1
-            rows = order[begin:stop]
+        for rows in similar_lengths(lengths, max_positions):
             members = by_start[np.repeat(first_in_sequence[rows], n_in_sequence[rows]) + ranges(n_in_sequence[rows])]
             width = int(lengths[rows].max())
             row_of_member = np.repeat(np.arange(len(rows)), n_in_sequence[rows])
             yield (
                 members,
-                _pad(
+                padded_batch(
                     self.log,
                     sequence_start[rows],
                     lengths[rows],
@@ -239,7 +237,6 @@ class Instances:
                     ids=self.ids[members],
                 ),
             )
-            begin = stop
 
 
 def windows(log: InteractionLog, max_length: int = 50, mode: WindowMode = "last") -> Windows:
@@ -315,22 +312,58 @@ def ranges(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def _pad(
+def similar_lengths(lengths: NDArray[np.int64], max_positions: int) -> Iterator[NDArray[np.int64]]:
+    """Deal rows into batches of similar length, the shortest first.
+
+    Args:
+        lengths: Of the rows, shape (n,).
+        max_positions: Upper bound of rows times the longest length of a batch (a longer row is still one batch).
+
+    Yields:
+        Numbers of the rows of each batch, by length and then by number.
+    """
+    order = np.argsort(lengths, kind="stable")
+    begin = 0
+    while begin < len(order):
+        stop = begin + 1
+        while stop < len(order) and lengths[order[stop]] * (stop + 1 - begin) <= max_positions:
+            stop += 1
+        yield order[begin:stop]
+        begin = stop
+
+
+def padded_batch(
     log: InteractionLog,
     start: NDArray[np.int64],
     lengths: NDArray[np.int64],
     positions: NDArray[np.int64],
     targets: NDArray[np.int32],
     ids: NDArray[np.int64],
+    *,
+    masked: bool = False,
 ) -> SequenceBatch:
+    """Rows of a log side by side; see `SequenceBatch`.
+
+    Args:
+        log: The log.
+        start: Where each row begins in it, shape (B,).
+        lengths: Interactions of each row, shape (B,).
+        positions: Where an item is predicted, shape (P,).
+        targets: Those items, shape (P,).
+        ids: Their interaction ids, shape (P,).
+        masked: `MASK` stands at the positions; what the log has there is not read.
+    """
     import torch
 
     column = np.arange(int(lengths.max(initial=1)))
     valid = column < lengths[:, None]
-    rows = np.where(valid, start[:, None] + column, 0)
+    read = valid.copy()
+    if masked:
+        read.flat[positions] = False
+    rows = np.where(read, start[:, None] + column, 0)
     return SequenceBatch(
-        items=torch.from_numpy(np.where(valid, log.items[rows], PADDING).astype(np.int64)),
-        times=torch.from_numpy(np.where(valid, log.times[rows], 0)),
+        items=torch.from_numpy(np.where(read, log.items[rows], np.where(valid, MASK, PADDING)).astype(np.int64)),
+        times=torch.from_numpy(np.where(read, log.times[rows], 0)),
         lengths=torch.from_numpy(lengths),
         positions=torch.from_numpy(positions),
         targets=torch.from_numpy(targets.astype(np.int64)),

@@ -71,6 +71,8 @@ def test_block_equals_its_formula(norm_first: bool) -> None:
         middle = normed(block.norm, x + block.attention(x))
         expected = normed(block.outer_norm, middle + feed_forward(middle))
     torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+    some = torch.tensor([1, 7, 14])
+    torch.testing.assert_close(block(x, only=some), expected.flatten(0, 1)[some], rtol=1e-4, atol=1e-5)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:

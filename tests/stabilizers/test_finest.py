@@ -204,8 +204,17 @@ def test_the_authors_presets_are_options(model: str) -> None:
     assert FinestOptions(**AUTHORS_PRESETS[model]).average == "user"
 
 
-@pytest.mark.parametrize(("model", "share"), [("lrurec", 0.7), ("lstm", 0.85)])
-def test_finest_holds_lists_better_than_warm_start_at_no_loss(model: str, share: float) -> None:
+@pytest.mark.parametrize(
+    ("model", "share", "training"),
+    [
+        ("lrurec", 0.7, {"epochs": 8, "lr": 1e-2}),
+        ("lstm", 0.85, {"epochs": 8, "lr": 1e-2}),
+        ("bert4rec", 0.75, {"epochs": 40, "lr": 5e-3, "batch_size": 16}),
+    ],
+)
+def test_finest_holds_lists_better_than_warm_start_at_no_loss(
+    model: str, share: float, training: dict[str, Any]
+) -> None:
     """A thousandth of a simulated log is deleted; the same epochs, with and without the rank loss.
 
     The LSTM's scores lie closer together than the margins ask, so it gains less (and loses with heavier weights). One
@@ -216,7 +225,7 @@ def test_finest_holds_lists_better_than_warm_start_at_no_loss(model: str, share:
     recipe = Recipe.of(
         model,
         model_options={"hidden": 32, "blocks": 1},
-        training={"epochs": 8, "lr": 1e-2},
+        training=training,
         finest={"epochs": 4, "lr": 3e-3, "k": 10, "weight": 1.0},
     )
     test = parts.held_out(50)

@@ -4,16 +4,27 @@ from typing import Any, Final
 
 from finestrec.errors import OptionError
 from finestrec.models.base import ModelOptions, NextItemModel
+from finestrec.models.bert4rec import BERT4Rec
 from finestrec.models.lrurec import LRURec
 from finestrec.models.lstm import LSTM
 from finestrec.models.sasrec import SASRec
 from finestrec.randomness import torch_stream
 
-MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in (LRURec, LSTM, SASRec)}
+MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in (LRURec, LSTM, SASRec, BERT4Rec)}
 """Every model by the name that `--model` takes."""
 
 
-__all__ = ["LSTM", "MODELS", "LRURec", "ModelOptions", "NextItemModel", "SASRec", "build_model", "model_type"]
+__all__ = [
+    "LSTM",
+    "MODELS",
+    "BERT4Rec",
+    "LRURec",
+    "ModelOptions",
+    "NextItemModel",
+    "SASRec",
+    "build_model",
+    "model_type",
+]
 
 
 def model_type(name: str) -> type[NextItemModel]:

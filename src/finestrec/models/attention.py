@@ -112,12 +112,22 @@ class TransformerBlock(nn.Module):
         self._activation = activation
         self._norm_first = norm_first
 
-    def forward(self, x: Tensor, *context: Tensor | None) -> Tensor:
-        """Shape (B, L, D) to (B, L, D); what follows `x` is handed to the attention."""
+    def forward(self, x: Tensor, *context: Tensor | None, only: Tensor | None = None) -> Tensor:
+        """Shape (B, L, D) to (B, L, D); what follows `x` is handed to the attention.
+
+        Args:
+            x: Shape (B, L, D).
+            *context: For the attention.
+            only: Indices into the B * L positions, shape (P,): the result is wanted for these alone, and its shape
+                is (P, D).
+        """
+        y = self.attention(self.norm(x) if self._norm_first else x, *context)
+        if only is not None:
+            x, y = (each.flatten(0, 1).index_select(0, only) for each in (x, y))
+        x = x + self.dropout(y)
         if self._norm_first:
-            x = x + self.dropout(self.attention(self.norm(x), *context))
             return x + self._feed_forward(self.outer_norm(x))
-        x = self.norm(x + self.dropout(self.attention(x, *context)))
+        x = self.norm(x)
         return self.outer_norm(x + self._feed_forward(x))  # type: ignore[no-any-return]
 
     def _feed_forward(self, x: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class NextItemModel(nn.Module, ABC):
 
     @abstractmethod
     def hidden(self, batch: SequenceBatch) -> Tensor:
-        """Hidden states, shape (B, L, D); what stands at padded positions is never read."""
+        """Hidden states, shape (B, L, D); what stands at other than the predicted positions is never read."""
 
     @abstractmethod
     def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
@@ -125,8 +125,8 @@ class NextItemModel(nn.Module, ABC):
 class ItemTable(nn.Module):
     """One row an item, used to read items and, with a bias, to score them.
 
-    Padding is looked up as item 0: what a model makes of it stands to the right of everything that is read, so
-    it has neither effect nor gradient.
+    Padding and masks are looked up as item 0. No model reads that: it stands to the right of everything read, or is
+    replaced, so it has neither effect nor gradient.
     """
 
     def __init__(self, n_items: int, hidden: int) -> None:

@@ -48,7 +48,8 @@ class _Step(nn.Module):
         self._curriculum = curriculum
 
     def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        if len(batch.targets) == 0:  # a device without a row of a small batch: no loss, and a gradient of zeros
+        # A device without a row of a small batch, or rows of which chance masks nothing: a gradient of zeros.
+        if len(batch.targets) == 0:
             nothing = torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
             return dict.fromkeys(self._curriculum.parts, nothing)
         return self._curriculum.losses(self.model, batch)

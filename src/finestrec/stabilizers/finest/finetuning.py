@@ -58,6 +58,7 @@ class FinestOptions(Options):
 AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
     "lrurec": {"average": "user", "weight": 3.2, "lr": 1e-4},
     "lstm": {"average": "user", "weight": 16.0, "lr": 1e-4},
+    "bert4rec": {"average": "user", "weight": 8.0, "lr": 1e-4},
 }
 """The authors' weights by model: 0.1 or 1.0 on a sum over the users of a batch, as a weight on the mean over users."""
 
@@ -127,7 +128,10 @@ class Finest:
         return int(found.sum()) if self._options.average == "instance" else len(np.unique(instances.start[found]))
 
     def _weights(self, rows: NDArray[np.int64], batch: SequenceBatch, predicted_share: float) -> NDArray[np.float32]:
-        """Weight of each position of a batch in the mean; 0 where there is no reference list."""
+        """Weight of each position of a batch in the mean; 0 where there is no reference list.
+
+        Where a model asks for a share of the instances, a user's mean is over those asked, and 0 for none of them.
+        """
         found = rows >= 0
         if self._options.average == "instance":
             return np.asarray(found / (self._expected_preserved * predicted_share), dtype=np.float32)

@@ -209,7 +209,7 @@ def test_the_authors_presets_are_options(model: str) -> None:
     [
         ("lrurec", 0.7, {"epochs": 8, "lr": 1e-2}),
         ("lstm", 0.85, {"epochs": 8, "lr": 1e-2}),
-        ("bert4rec", 0.75, {"epochs": 40, "lr": 5e-3, "batch_size": 16}),
+        ("bert4rec", 0.75, {"epochs": 25, "lr": 5e-3, "batch_size": 16}),
     ],
 )
 def test_finest_holds_lists_better_than_warm_start_at_no_loss(

@@ -8,9 +8,12 @@ from finestrec.models.bert4rec import BERT4Rec
 from finestrec.models.lrurec import LRURec
 from finestrec.models.lstm import LSTM
 from finestrec.models.sasrec import SASRec
+from finestrec.models.tisasrec import TiSASRec
 from finestrec.randomness import torch_stream
 
-MODELS: Final[dict[str, type[NextItemModel]]] = {model.name: model for model in (LRURec, LSTM, SASRec, BERT4Rec)}
+MODELS: Final[dict[str, type[NextItemModel]]] = {
+    model.name: model for model in (LRURec, LSTM, SASRec, TiSASRec, BERT4Rec)
+}
 """Every model by the name that `--model` takes."""
 
 
@@ -22,6 +25,7 @@ __all__ = [
     "ModelOptions",
     "NextItemModel",
     "SASRec",
+    "TiSASRec",
     "build_model",
     "model_type",
 ]

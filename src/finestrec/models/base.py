@@ -44,6 +44,7 @@ class NextItemModel(nn.Module, ABC):
         summary: One line for `finestrec models`.
         options_type: Its options; unknown keys are refused.
         training_defaults: Training options that the model's authors use, over the general defaults.
+        decayed: Beginnings of the names of the parameters that `training.weight_decay` acts on; all by default.
         n_items: N; score columns are item indices 0..N-1.
         max_length: L, the longest input it is given.
     """
@@ -52,6 +53,7 @@ class NextItemModel(nn.Module, ABC):
     summary: ClassVar[str]
     options_type: ClassVar[type[ModelOptions]] = ModelOptions
     training_defaults: ClassVar[dict[str, Any]] = {}
+    decayed: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, n_items: int, max_length: int, options: ModelOptions) -> None:
         super().__init__()

@@ -160,10 +160,9 @@ def _run(
         # Tensors reach spawned processes in shared memory: without a copy all would step the same weights.
         model = copy.deepcopy(model)
     model.load_state_dict(state.weights)
-    names = [name for name, _ in model.named_parameters()]
-    adam = torch.optim.Adam(
-        model.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay, fused=True
-    )
+    groups = _parameter_groups(model, options.weight_decay)
+    names = [name for group in groups for name, _ in group["params"]]
+    adam = torch.optim.Adam(groups, lr=options.lr, betas=options.betas, fused=True)
     step_module, optimizer = fabric.setup(_Step(model, curriculum), adam)
     restore_moments(adam, names, state.moments)  # after the set-up, so that they follow the weights to the device
     is_main = fabric.global_rank == 0
@@ -194,6 +193,16 @@ def _run(
         if progress is not None:
             progress.end()
     return state
+
+
+def _parameter_groups(model: NextItemModel, weight_decay: float) -> list[dict[str, Any]]:
+    """The named parameters that weight decay acts on, and the others."""
+    named = list(model.named_parameters())
+    decayed = [(name, parameter) for name, parameter in named if name.startswith(model.decayed)]
+    rest = [(name, parameter) for name, parameter in named if not name.startswith(model.decayed)]
+    return [
+        {"params": params, "weight_decay": decay} for params, decay in ((decayed, weight_decay), (rest, 0.0)) if params
+    ]
 
 
 def _is_finished(state: TrainingState, options: TrainingOptions) -> bool:

@@ -31,7 +31,7 @@ class TrainingOptions(Options):
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates of the two moments."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """L2 penalty on all weights, added to the gradient."""
+    """L2 penalty, added to the gradient; on all weights, or on those that the model names (TiSASRec: its tables)."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of the whole gradient, or none."""
     patience: int | None = Field(default=None, ge=1)

@@ -1,6 +1,7 @@
 """Intervals by hand, and the fast attention against the paper's sums over pairs of positions."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def test_long_intervals_are_clipped() -> None:
 def slow_intervals(times: list[int]) -> list[list[int]]:
     rows = []
     for i in range(len(times)):
-        gaps = [b - a for a, b in zip(times[:i], times[1 : i + 1], strict=True) if b > a]
+        gaps = [b - a for a, b in pairwise(times[: i + 1]) if b > a]
         unit = min(gaps, default=1)
         rows.append([min(256, (times[i] - times[j]) // unit) if j <= i else 0 for j in range(len(times))])
     return rows
@@ -63,7 +64,7 @@ def test_intervals_do_not_depend_on_the_logs_unit_and_origin(gaps: list[int], sc
 def naive(attention: IntervalAttention, x: Tensor, tables: list[Tensor], intervals: Tensor) -> Tensor:
     """Eq. 6 to 8 of the paper with an array of keys and one of values for every pair of positions, head by head."""
     position_keys, position_values, interval_keys, interval_values = tables
-    B, L, D = x.shape
+    L, D = x.shape[1:]
     d = D // attention.heads
     query, key, value = attention.project_in.weight.split(D)
     all_keys = (x @ key.T + position_keys)[:, None] + interval_keys[intervals]  # (B, L, L, D): of j as i reads it

@@ -14,7 +14,7 @@ from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
 from finestrec.data.splits import split
 from finestrec.errors import RunFolderError, TrainingError
-from finestrec.models import build_model
+from finestrec.models import LSTM, build_model
 from finestrec.perturbation.edits import edit
 from finestrec.stabilizers import Recipe, Retrain
 from finestrec.stabilizers.base import SaveTo
@@ -75,6 +75,22 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert same(whole.moments, resumed.moments)
     assert same(whole.best_weights, resumed.best_weights)
     assert [record.losses for record in whole.history] == [record.losses for record in resumed.history]
+
+
+def test_weight_decay_acts_on_what_the_model_names(chain: InteractionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adam's first step is the sign of the gradient, which a heavy penalty makes the weight's own."""
+    monkeypatch.setattr(LSTM, "decayed", ("items.weight", "layers.0.bias"))
+    before = build_model("lstm", chain.n_items, 0, SMALL).state_dict()
+    one_step: Any = {"epochs": 1, "lr": 1e-3, "batch_size": 1000, "clip_norm": None}
+    without, with_decay = (
+        fit(chain, "lstm", 0, model_options=SMALL, training={**one_step, "weight_decay": decay}).state.weights
+        for decay in (0, 1e6)
+    )
+    for name, initial in before.items():
+        if name.startswith(("items.weight", "layers.0.bias")):
+            torch.testing.assert_close(with_decay[name], initial - 1e-3 * initial.sign(), rtol=0, atol=1e-6)
+        else:
+            assert torch.equal(with_decay[name], without[name])
 
 
 def test_a_longer_run_begins_as_the_shorter_one(chain: InteractionLog, small_recipe: Recipe) -> None:

@@ -58,6 +58,7 @@ class FinestOptions(Options):
 AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
     "lrurec": {"average": "user", "weight": 3.2, "lr": 1e-4},
     "lstm": {"average": "user", "weight": 16.0, "lr": 1e-4},
+    "tisasrec": {"average": "user", "weight": 1.6, "lr": 1e-3},
     "bert4rec": {"average": "user", "weight": 8.0, "lr": 1e-4},
 }
 """The authors' weights by model: 0.1 or 1.0 on a sum over the users of a batch, as a weight on the mean over users."""

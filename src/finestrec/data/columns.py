@@ -33,6 +33,14 @@ SYNONYMS: dict[Role, frozenset[str]] = {
         " createdat createdutc utc"
     ),
 }
+LIST_SYNONYMS: dict[str, frozenset[str]] = {
+    "user": SYNONYMS["user"],
+    "item": SYNONYMS["item"],
+    "rank": _words("rank position"),
+    "score": _words("score prediction"),
+}
+"""As RecTools (user_id, item_id, score, rank), LensKit (user, item, or user_id, item_id, rank, score) and RecBole
+(user_id:token, ...) write lists. Together with "items" for a column of whole lists."""
 _RECBOLE_TYPE = re.compile(r":(token|float|token_seq|float_seq)$")
 _POSITION = re.compile(r"column_([1-9]\d*)$")
 
@@ -107,6 +115,41 @@ def _examples(role: Role) -> str:
         "item": "'item', 'item_id' or 'product_id'",
         "timestamp": "'timestamp', 'time' or 'date'",
     }[role]
+
+
+def recognised_column(names: Sequence[str], known: frozenset[str], what: str, source: str) -> int | None:
+    """Position of the column whose name is a synonym, or None.
+
+    Args:
+        names: Column names in the order of the input.
+        known: Synonyms, in lower case without punctuation.
+        what: What the column holds, for the error.
+        source: What the error message calls the input.
+
+    Raises:
+        DataError: If there are several.
+    """
+    found = [at for at, name in enumerate(names) if _plain(name) in known]
+    if len(found) > 1:
+        raise DataError(
+            f"{source}: the {what} could be any of the columns {_listed([names[at] for at in found])}; keep one of them"
+        )
+    return found[0] if found else None
+
+
+def required_column(names: Sequence[str], known: frozenset[str], what: str, source: str) -> int:
+    """Position of the column whose name is a synonym.
+
+    Raises:
+        DataError: If there is none, or several.
+    """
+    found = recognised_column(names, known, what, source)
+    if found is None:
+        raise DataError(
+            f"{source}: no column looks like the {what}; expected a name like {what}_id, and a line of names at the top"
+            f" of a text file; the columns are {_listed(names)}"
+        )
+    return found
 
 
 def positional_columns(width: int, wanted: Mapping[Role, str | None], source: str) -> Columns:

@@ -4,16 +4,20 @@ A text file has no types, so a column is integers only if every value is written
 the whole column text, and "007" and "7" stay two ids. Frames and Parquet files keep their types.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from finestrec.data.places import Place
+from finestrec.errors import DataError
 
 _MISSING_WORDS = ("nan", "null", "none", "na", "n/a", "<na>", "nil")
 _ODD_INTEGER = r"^(\+|-?0[0-9]|-0)"
 _INTEGRAL_FLOAT = r"^(0|-?[1-9][0-9]*)\.0+$"
 _LARGEST_EXACT = 2.0**53
+_WIDEST_TABLE_A_ROW = 4
 
 _MISSING = "is not an id; every interaction needs a user and an item"
 
@@ -80,8 +84,50 @@ def index_ids(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     Returns:
         Indices, shape (n,), and the unique ids in ascending order (integers by value, text by code point).
     """
+    if ids.dtype == pl.Int64 and len(ids):
+        numbers = ids.to_numpy()
+        lowest = int(numbers.min())
+        width = int(numbers.max()) - lowest + 1
+        if width <= _WIDEST_TABLE_A_ROW * len(ids):
+            return _index_by_table(numbers, lowest, width, ids.name)
     vocabulary = ids.unique().sort()
     return positions(ids, vocabulary).to_numpy().astype(np.int32), vocabulary
+
+
+def _index_by_table(
+    numbers: NDArray[np.int64], lowest: int, width: int, name: str
+) -> tuple[NDArray[np.int32], pl.Series]:
+    """`index_ids` of integers that lie close together: a tenth of the time of hashing them."""
+    shifted = numbers - lowest
+    present = np.zeros(width, dtype=np.bool_)
+    present[shifted] = True
+    values = np.flatnonzero(present)
+    table = np.cumsum(present, dtype=np.int32)
+    table -= 1
+    return table[shifted], pl.Series(name, values + lowest)
+
+
+def alike(columns: Sequence[tuple[pl.Series, bool, str]], what: str) -> list[pl.Series]:
+    """Raw ids of several inputs as one type, so that equal ids are equal.
+
+    Args:
+        columns: For each input its ids as `read_ids` gives them, whether it is a text file, and its name. Integers of
+            a text file were recognised by their looks, so they become text where another input has text.
+        what: What the ids are of, for the error.
+
+    Raises:
+        DataError: If one input has text and another one integers by type.
+    """
+    text = [source for ids, _, source in columns if ids.dtype == pl.String]
+    if not text:
+        return [ids for ids, _, _ in columns]
+    for ids, is_text, source in columns:
+        if ids.dtype != pl.String and not is_text:
+            raise DataError(
+                f"the {what} ids are integers in {source} and text in {text[0]}, so none could be the same; write them"
+                " alike"
+            )
+    return [ids.cast(pl.String) for ids, _, _ in columns]
 
 
 def positions(ids: pl.Series, vocabulary: pl.Series) -> pl.Series:

@@ -5,27 +5,24 @@ polars. The number of a row in the input, from 0, is its lasting interaction id;
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from finestrec.data.columns import Columns, Role, find_columns
+from finestrec.data.columns import Columns, Role, find_columns, has_header, positional_columns
 from finestrec.data.files import aside
 from finestrec.data.identifiers import index_ids, read_ids
 from finestrec.data.log import InteractionLog, TimeUnit, Vocabulary
-from finestrec.data.places import Place
-from finestrec.data.textfiles import SEPARATORS, TextFile
+from finestrec.data.tables import PARQUET, Table, open_file, open_frame
+from finestrec.data.textfiles import SEPARATORS
 from finestrec.data.timestamps import TICKS_PER_SECOND, to_ticks, unit_by_magnitude
 from finestrec.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PARQUET = (".parquet", ".pq")
 
 
 def read_log(
@@ -54,19 +51,13 @@ def read_log(
         DataError: If the file or a value in it is not usable; says file, row, column and value.
     """
     wanted: dict[Role, str | None] = {"user": user, "item": item, "timestamp": timestamp}
-    path = Path(path)
-    _check_is_file(path)
-    if path.suffix.lower() in PARQUET:
-        log = _read_parquet(path, wanted)
-    elif TextFile.kind(path) in SEPARATORS:
-        text = TextFile.open(path, wanted, header)
-        log = _log(text.read(), text.names, text.columns, text.path.name, text.first_line)
-    else:
-        raise DataError(
-            f"{path.name}: files that end in {path.suffix or 'nothing'!r} cannot be read; known are"
-            f" {', '.join(SEPARATORS)} (also with .gz or .zst) and {', '.join(PARQUET)}"
-        )
-    return log.with_min_length(min_length)
+    table = open_file(Path(path), lambda fields: has_header(fields, wanted) if header is None else header)
+    columns = (
+        find_columns(table.names, wanted, table.source)
+        if table.has_names
+        else positional_columns(len(table.names), wanted, table.source)
+    )
+    return _log(table, columns).with_min_length(min_length)
 
 
 def log_from_frame(
@@ -87,63 +78,16 @@ def log_from_frame(
     Raises:
         DataError: If a column is missing or a value is not usable; says column, row and value.
     """
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
-        raise DataError(f"expected a pandas or polars frame, found {type(frame).__name__}")
-    labels: list[Any] = list(frame.columns)
-    names = [str(label) for label in labels]
-    columns = find_columns(names, {"user": user, "item": item, "timestamp": timestamp}, "the frame")
-    series = [_as_series(frame, labels[at], names[at]) for at in columns]
-    return _log(series, names, columns, "the frame", None)
+    table = open_frame(frame)
+    wanted: dict[Role, str | None] = {"user": user, "item": item, "timestamp": timestamp}
+    return _log(table, find_columns(table.names, wanted, table.source))
 
 
-def _as_series(frame: Any, label: Any, name: str) -> pl.Series:
-    column = frame[label]
-    if isinstance(column, pl.Series):
-        return column
-    try:
-        return pl.Series(name, column)
-    except (ImportError, AttributeError, TypeError, ValueError, pl.exceptions.PolarsError):
-        pass  # pandas without pyarrow, or a column of mixed objects: value by value is slower, but tells
-    try:
-        return pl.Series(name, column.tolist())
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise DataError(
-            f"the frame, column {name!r}: its values are of more than one type ({error}); make them all"
-            " integers or all text"
-        ) from None
-
-
-def _check_is_file(path: Path) -> None:
-    if path.is_dir():
-        raise DataError(f"{path} is a directory; name a file in it")
-    if not path.exists():
-        raise DataError(f"there is no file {path}")
-
-
-def _read_parquet(path: Path, wanted: Mapping[Role, str | None]) -> InteractionLog:
-    try:
-        table = pl.scan_parquet(path, glob=False)
-        names = table.collect_schema().names()
-        columns = find_columns(names, wanted, path.name)
-        frame = table.select(pl.col(names[at]) for at in columns).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path.name} cannot be read as Parquet: {_first_line(error)}") from None
-    return _log(frame.get_columns(), names, columns, path.name, None)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
-
-
-def _log(
-    series: list[pl.Series], names: list[str], columns: Columns, source: str, first_line: int | None
-) -> InteractionLog:
-    users, items, times = series
+def _log(table: Table, columns: Columns) -> InteractionLog:
+    users, items, times = table.read(columns)
     if len(users) == 0:
-        raise DataError(f"{source} has columns but no rows; a log needs at least one interaction")
-    places = [Place(source, names[at], first_line) for at in columns]
+        raise DataError(f"{table.source} has columns but no rows; a log needs at least one interaction")
+    places = [table.place(at) for at in columns]
     ticks, unit = to_ticks(times, places[2])
     user_of_row, user_ids = index_ids(read_ids(users, places[0]))
     item_of_row, item_ids = index_ids(read_ids(items, places[1]))

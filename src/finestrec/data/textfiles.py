@@ -1,14 +1,13 @@
-"""Text tables: which separator, whether there is a header, and three columns of text."""
+"""Text tables: which separator, whether there is a header, and columns of text."""
 
 import csv
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from finestrec.data.columns import Columns, Role, find_columns, has_header, positional_columns
 from finestrec.errors import DataError
 
 SEPARATORS: dict[str, str] = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".inter": "\t"}
@@ -23,14 +22,12 @@ class TextFile:
 
     Attributes:
         names: Column names, or `column_1`, ... where the file has no header.
-        columns: Positions of user, item and time.
         header: Whether the first line is names.
     """
 
     path: Path
     separator: str
     names: list[str]
-    columns: Columns
     header: bool
 
     @property
@@ -46,24 +43,28 @@ class TextFile:
         return path.suffix.lower()
 
     @classmethod
-    def open(cls, path: Path, wanted: Mapping[Role, str | None], header: bool | None) -> "TextFile":
+    def open(cls, path: Path, is_header: Callable[[list[str]], bool]) -> "TextFile":
         """Look at the first line of a file.
 
+        Args:
+            path: With an ending of `SEPARATORS`.
+            is_header: Tells from the fields of the first line whether they are names.
+
         Raises:
-            DataError: If the file is not text, or the columns cannot be told.
+            DataError: If the file is not text.
         """
         _check_is_text(path)
         separator = _separator(path)
         fields = [field.strip() for field in _first_row(path, separator)]
-        if header is None:
-            header = has_header(fields, wanted)
-        if header:
-            return cls(path, separator, fields, find_columns(fields, wanted, path.name), True)
-        columns = positional_columns(len(fields), wanted, path.name)
-        return cls(path, separator, [f"column_{at + 1}" for at in range(len(fields))], columns, False)
+        if is_header(fields):
+            return cls(path, separator, fields, True)
+        return cls(path, separator, [f"column_{at + 1}" for at in range(len(fields))], False)
 
-    def read(self) -> list[pl.Series]:
-        """The columns user, item and time as text, null where a field is empty or absent.
+    def read(self, columns: Sequence[int]) -> list[pl.Series]:
+        """Columns as text, null where a field is empty or absent.
+
+        Args:
+            columns: Their positions, from 0.
 
         Raises:
             DataError: If the file cannot be read to its end.
@@ -76,14 +77,14 @@ class TextFile:
                 skip_rows=int(self.header),
                 separator=self.separator,
                 schema=dict.fromkeys(keys, pl.String),
-                columns=sorted(self.columns),
+                columns=sorted(set(columns)),
                 glob=False,
                 raise_if_empty=False,
                 missing_columns="insert",
             )
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(self._what_is_wrong(error)) from None
-        series = [frame[keys[at]] for at in self.columns]
+        series = [frame[keys[at]] for at in columns]
         return [column.head(_without_blank_end(series)) for column in series]
 
     def _what_is_wrong(self, error: Exception) -> str:
@@ -115,7 +116,7 @@ def _check_is_text(path: Path) -> None:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     if not head:
-        raise DataError(f"{path.name} is empty; a log needs at least one interaction")
+        raise DataError(f"{path.name} is empty; expected a table of at least one row")
     if head.startswith(b"PAR1"):
         raise DataError(f"{path.name} is a Parquet file; let its name end in .parquet")
     if b"\0" in head and path.suffix.lower() not in _COMPRESSED:
@@ -135,7 +136,7 @@ def _first_row(path: Path, separator: str, quote: str | None = '"') -> list[str]
             glob=False,
         ).row(0)
     except pl.exceptions.NoDataError:
-        raise DataError(f"{path.name} is empty; a log needs at least one interaction") from None
+        raise DataError(f"{path.name} is empty; expected a table of at least one row") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(_unreadable(path, error)) from None
     if not any(row):

@@ -5,6 +5,7 @@ conventions was computed::
 
     RBO(p=0.9)           RBO(p=0.9)@10       RBOtruncated(p=0.9)@10   FRBO(p=0.9)@10
     AverageOverlap@all   AverageOverlap@10   Jaccard@10               Turnover@10      Top1Change
+    RankDisplacement@10  TopOut@10
 """
 
 import re
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from finestrec.errors import OptionError
 from finestrec.measures._checks import checked_k, checked_p
+from finestrec.measures.movement import rank_displacement, top_out
 from finestrec.measures.overlap import (
     average_overlap,
     frbo,
@@ -27,14 +29,24 @@ from finestrec.measures.overlap import (
     turnover,
 )
 
-MeasureKind = Literal["RBO", "RBOtruncated", "FRBO", "AverageOverlap", "Jaccard", "Turnover", "Top1Change"]
+MeasureKind = Literal[
+    "RBO",
+    "RBOtruncated",
+    "FRBO",
+    "AverageOverlap",
+    "Jaccard",
+    "Turnover",
+    "Top1Change",
+    "RankDisplacement",
+    "TopOut",
+]
 
 _NEEDS_P = frozenset({"RBO", "RBOtruncated", "FRBO"})
-_NEEDS_K = frozenset({"RBOtruncated", "FRBO", "Jaccard", "Turnover"})
-_CHANGES = frozenset({"Turnover", "Top1Change"})
+_NEEDS_K = frozenset({"RBOtruncated", "FRBO", "Jaccard", "Turnover", "RankDisplacement", "TopOut"})
+_CHANGES = frozenset({"Turnover", "Top1Change", "RankDisplacement", "TopOut"})
 _FORMS = (
     "RBO(p=0.9), RBO(p=0.9)@10, RBOtruncated(p=0.9)@10, FRBO(p=0.9)@10, AverageOverlap@all,"
-    " AverageOverlap@10, Jaccard@10, Turnover@10, Top1Change"
+    " AverageOverlap@10, Jaccard@10, Turnover@10, Top1Change, RankDisplacement@10, TopOut@10"
     " (with any p between 0 and 1 and any whole number after @)"
 )
 _NAME = re.compile(r"(?P<kind>\w+)(?:\(\s*p\s*=\s*(?P<p>[^()\s]+)\s*\))?(?:@(?P<k>all|[0-9]+))?", re.ASCII)
@@ -103,7 +115,7 @@ class Measure:
         return n_items if self.p is None else rbo_depth(self.p, n_items)
 
     def __call__(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-        """The measure of each pair of rows, shape (pairs,).
+        """The measure of each pair of rows, shape (pairs,); NaN where `RankDisplacement` or `TopOut` has no value.
 
         Args:
             a: Item indices, shape (pairs, depth_a), best first, -1 ends a shorter row. Without a k the
@@ -133,6 +145,10 @@ class Measure:
                 value = jaccard(a, b, k)
             case Measure("Turnover", k=int(k)):
                 value = turnover(a, b, k)
+            case Measure("RankDisplacement", k=int(k)):
+                value = rank_displacement(a, b, k)
+            case Measure("TopOut", k=int(k)):
+                value = top_out(a, b, k)
             case _:
                 value = top1_change(a, b)
         return value

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finestrec.config import SECTIONS, Config, Layer, compose, read_toml, setting
+from finestrec.config import SECTIONS, Config, Layer, compose, setting
 from finestrec.errors import OptionError
+from finestrec.options import read_toml
 from finestrec.stabilizers.finest import AUTHORS_PRESETS
 
 LRUREC: Layer = {"model": {"name": "lrurec"}}

@@ -9,7 +9,7 @@ Rooms, each importing only from those before it::
     ranking         scores to lists
     training        how it learns: objectives and the loop
     stabilizers     what makes lists hold: retraining, warm start, FINEST
-    stability       did they hold: the audit
+    stability       did they hold: the audit; two files of lists, and the gate
     runs, config    a run folder; the composed options
     cli             one command a file
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from finestrec.perturbation.spec import Perturbation
     from finestrec.recommendation import recommend
     from finestrec.stability.audit import audit
+    from finestrec.stability.comparison import compare
     from finestrec.stability.results import StabilityAudit
     from finestrec.stabilizers import Recipe
     from finestrec.stabilizers.finest import reference_lists
@@ -42,6 +43,7 @@ __all__ = [
     "StabilityAudit",
     "TrainedModel",
     "audit",
+    "compare",
     "finest",
     "fit",
     "read_log",
@@ -59,6 +61,7 @@ _HOMES = {
     "StabilityAudit": "stability.results",
     "TrainedModel": "training.trained",
     "audit": "stability.audit",
+    "compare": "stability.comparison",
     "finest": "stabilizers.finetuning",
     "fit": "training.trained",
     "read_log": "data.sources",

@@ -154,20 +154,6 @@ def _flat(layer: Layer) -> dict[str, Any]:
     return flat
 
 
-def read_toml(path: Path) -> Layer:
-    """A layer from a TOML file.
-
-    Raises:
-        OptionError: If the file is missing or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise OptionError(f"the options file {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"the options file {path} is not TOML: {error}") from None
-
-
 def setting(text: str) -> Layer:
     """A layer from one ``key=value``; the value is TOML, or a bare word, which is text.
 

@@ -1,7 +1,9 @@
 """The base of every options object: immutable, unknown keys refused, errors in the words of the user."""
 
 import difflib
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -80,3 +82,17 @@ def _unknown(key: str, known: Sequence[str], prefix: str) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f" (did you mean {prefix}{near[0]}?)" if near else ""
     return f"unknown option {prefix}{key}{hint}; known are {', '.join(prefix + name for name in known)}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        OptionError: If the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not TOML: {error}") from None

@@ -77,7 +77,8 @@ class Choices:
         Raises:
             OptionError: If the file or a setting cannot be read.
         """
-        from finestrec.config import read_toml, setting
+        from finestrec.config import setting
+        from finestrec.options import read_toml
 
         return [
             *([read_toml(self.config)] if self.config else []),
@@ -145,13 +146,13 @@ def refuse_existing(*paths: Path, force: bool, inputs: Sequence[Path | None] = (
     read = [path.resolve() for path in inputs if path is not None]
     for path in paths:
         if path.resolve() in read:
-            raise OptionError(f"{path} is what is read; choose another name with --out")
+            raise OptionError(f"{path} is what is read; choose another name")
         if path.is_dir():
-            raise OptionError(f"{path} is a folder; name a file with --out")
+            raise OptionError(f"{path} is a folder; name a file")
         if path.exists() and not force:
-            raise OptionError(f"{path} exists; replace it by --force, or choose another name with --out")
+            raise OptionError(f"{path} exists; replace it by --force, or choose another name")
         if not path.parent.is_dir():
-            raise OptionError(f"there is no folder {path.parent}; make it first, or choose another name with --out")
+            raise OptionError(f"there is no folder {path.parent}; make it first, or choose another name")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
-from finestrec.config import Config, compose, read_toml
+from finestrec.config import Config, compose
 from finestrec.data.files import write_aside
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import Split
 from finestrec.errors import OptionError, RunFolderError
 from finestrec.models import NextItemModel, build_model
+from finestrec.options import read_toml
 from finestrec.recommendation import recommend
 from finestrec.runs.folder import CONFIG, require_done
 from finestrec.runs.tables import LISTS, StoredLog, damaged, write_table

@@ -41,6 +41,7 @@ check: install
 # Minutes long, on a quiet machine.
 bench: install
 	$(BIN)/python -m benchmarks.overlap
+	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.perturbation
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.scan

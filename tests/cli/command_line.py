@@ -23,3 +23,12 @@ class Outcome:
 
 
 Finestrec = Callable[..., Outcome]
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Exit 2 with a sentence that has these words, and nothing on stdout."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    missing = [word for word in words if word not in " ".join(outcome.err.split())]
+    assert not missing, outcome.err

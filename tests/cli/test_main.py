@@ -26,7 +26,18 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("demo", "simulate", "train", "stabilize", "update", "audit", "perturb", "recommend", "models"):
+    for name in (
+        "demo",
+        "simulate",
+        "train",
+        "stabilize",
+        "update",
+        "audit",
+        "perturb",
+        "recommend",
+        "compare",
+        "models",
+    ):
         assert name in done.stdout
 
 

@@ -4,20 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import EPOCHS, TINY, Finestrec, Outcome
+from command_line import EPOCHS, TINY, Finestrec, refused
 
 from finestrec.runs.lock import locked
 
 HEADER = "user,item,timestamp\n"
 GOOD = "".join(f"u{u},i{(u + t) % 7},{t}\n" for u in range(5) for t in range(12))
-
-
-def refused(outcome: Outcome, *words: str) -> None:
-    assert outcome.code == 2, outcome.err
-    assert "Traceback" not in outcome.err
-    assert outcome.out == ""
-    missing = [word for word in words if word not in " ".join(outcome.err.split())]
-    assert not missing, outcome.err
 
 
 @pytest.mark.parametrize(

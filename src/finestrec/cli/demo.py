@@ -62,7 +62,7 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
     from finestrec.runs.making import Maker, prepare
     from finestrec.stability.audit import audit
 
-    config, log_file = folder.plan.config, folder.path / "log.tsv"
+    config, log_file = folder.config, folder.path / "log.tsv"
     write_log(log, log_file)
     whole = read_log(log_file)
     stored = prepare(whole, config)

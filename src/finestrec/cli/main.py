@@ -16,6 +16,7 @@ import typer
 
 from finestrec.cli import terminal
 from finestrec.cli.audit import audit
+from finestrec.cli.compare import compare
 from finestrec.cli.demo import demo
 from finestrec.cli.models import models
 from finestrec.cli.perturb import perturb
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, models):
+for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, models):
     app.command()(command)
 
 

@@ -37,6 +37,8 @@ OURS: Final = (
     "lists.parquet",
     "results.json",
     "results.parquet",
+    "users.parquet",
+    "items.parquet",
     EVENTS,
     "report.html",
     CHECKPOINT,
@@ -60,12 +62,12 @@ class Plan:
 
     Attributes:
         command: The command's name.
-        config: All options.
+        config: All options of a training; None for a command that trains nothing.
         inputs: What else decides the outcome, by the name that users know it by: fingerprints of logs, methods.
     """
 
     command: str
-    config: Config
+    config: Config | None
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, state: "State") -> list[str]:
@@ -78,7 +80,7 @@ class Plan:
             for name in dict.fromkeys([*inputs, *state.inputs])
             if inputs.get(name) != state.inputs.get(name)
         ]
-        return found + self.config.differences(compose([state.options]))
+        return found + (self.config.differences(compose([state.options])) if self.config else [])
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,12 @@ class RunFolder:
     resumed: bool = False
 
     @property
+    def config(self) -> Config:
+        """All options of a training."""
+        assert self.plan.config is not None  # asked for by commands that train
+        return self.plan.config
+
+    @property
     def checkpoint(self) -> Path:
         """Where the state of the training is kept after every epoch."""
         return self.path / CHECKPOINT
@@ -184,7 +192,7 @@ class RunFolder:
             finestrec=this_version(),
             command=self.plan.command,
             inputs=dict(self.plan.inputs),
-            options=self.plan.config.to_layer(),
+            options=self.plan.config.to_layer() if self.plan.config else {},
             created=self.created,
             changed=_now(),
             reason=reason,
@@ -240,17 +248,20 @@ def _prepared(path: Path, plan: Plan, resume: bool, force: bool) -> RunFolder:
                 return RunFolder(path, plan, state.created, finished=True, resumed=True)
             _sweep(path)
             folder = RunFolder(path, plan, state.created, resumed=True)
-            folder.mark("running")
-            write_aside(path / CONFIG, plan.config.to_toml())
-            return folder
+            return _begun(folder)
     elif any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise RunFolderError(
             f"{path} is not empty and not a run folder (it has no {STATE}); choose another folder with --out."
             " --force replaces earlier runs only"
         )
     folder = RunFolder(path, plan, created)
+    return _begun(folder)
+
+
+def _begun(folder: RunFolder) -> RunFolder:
     folder.mark("running")
-    write_aside(path / CONFIG, plan.config.to_toml())
+    if folder.plan.config:
+        write_aside(folder.path / CONFIG, folder.plan.config.to_toml())
     return folder
 
 

@@ -73,7 +73,7 @@ class Maker:
 
     @property
     def _config(self) -> Config:
-        return self.folder.plan.config
+        return self.folder.config
 
     def train(self, stored: StoredLog) -> Run:
         """Train from the initial weights, rank, judge and save."""

@@ -1,0 +1,29 @@
+"""A comparison in a run folder."""
+
+from pathlib import Path
+
+from finestrec.runs.tables import LISTS, read_results, read_table, write_results, write_table
+from finestrec.stability.comparison import Comparison
+
+USERS, ITEMS = "users.parquet", "items.parquet"
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write the summary as results.json and results.parquet, and the values of every user and item and the lists.
+
+    `lists.parquet` has one row a user of both sides: user_id, and the columns old and new of lists of item ids.
+    """
+    assert comparison.pairs is not None  # it was made, not read
+    write_table(comparison.users, folder / USERS)
+    write_table(comparison.items, folder / ITEMS)
+    write_table(comparison.pairs.frame(), folder / LISTS)
+    write_results(folder, comparison.summary)
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read what `write_comparison` wrote, but for the lists.
+
+    Raises:
+        RunFolderError: If a file is missing or damaged.
+    """
+    return Comparison(read_results(folder), read_table(folder / USERS), read_table(folder / ITEMS))

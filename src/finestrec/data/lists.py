@@ -1,5 +1,7 @@
 """Files of recommendation lists, and of the users who are asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -52,20 +54,52 @@ def read_users(path: Path, dtype: pl.DataType) -> pl.Series:
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    ids = _column(path).drop_nulls().unique(maintain_order=True)
+    ids = _of_type(_column(path).drop_nulls().unique(maintain_order=True), dtype, path.name)
     if len(ids) == 0:
         raise DataError(f"{path.name} names no users; expected one id a line, or a column {USER}")
+    return ids
+
+
+def read_user_table(path: Path, dtype: pl.DataType) -> pl.DataFrame:
+    """A table of users: user_id and other columns, numbers as numbers.
+
+    Args:
+        path: Parquet, csv or tsv with a column user_id.
+        dtype: Type of the ids of the log.
+
+    Raises:
+        DataError: If the file is missing, has no such column, or a user has no id or one that can be none of the log.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if path.suffix.lower() not in (*_SEPARATORS, *_PARQUET):
+        raise DataError(f"{path.name}: a table of users is read from .parquet, .csv or .tsv")
+    with _readable(path):
+        if path.suffix.lower() in _PARQUET:
+            frame = pl.read_parquet(path, glob=False)
+        else:
+            separator = _SEPARATORS[path.suffix.lower()]
+            # Ids stay as they are written: 007 is not 7.
+            types = {USER: pl.String}
+            frame = pl.read_csv(path, separator=separator, schema_overrides=types, infer_schema_length=None, glob=False)
+    _check_column(frame, path)
+    if frame[USER].null_count():
+        raise DataError(f"{path.name}, row {frame[USER].is_null().arg_max()}: the user has no id")
+    return frame.with_columns(_of_type(frame[USER], dtype, path.name))
+
+
+def _of_type(ids: pl.Series, dtype: pl.DataType, name: str) -> pl.Series:
     if dtype == pl.String:
         return ids.cast(pl.String)
     integers = ids.cast(pl.Int64, strict=False)
     if integers.null_count():
         wrong = ids.filter(integers.is_null())[0]
-        raise DataError(f"{path.name}: the user id {wrong!r} is not an integer, but all user ids of the log are")
+        raise DataError(f"{name}: the user id {wrong!r} is not an integer, but all user ids of the log are")
     return integers
 
 
 def _column(path: Path) -> pl.Series:
-    try:
+    with _readable(path):
         if path.suffix.lower() in _PARQUET:
             frame = pl.read_parquet(path, glob=False)
         else:
@@ -75,9 +109,19 @@ def _column(path: Path) -> pl.Series:
             if USER not in names:
                 return pl.Series(USER, [line.strip() for line in lines if line.strip()], dtype=pl.String)
             frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    _check_column(frame, path)
+    return frame[USER]
+
+
+def _check_column(frame: pl.DataFrame, path: Path) -> None:
+    if USER not in frame.columns:
+        raise DataError(f"{path.name} has no column {USER}; its columns are {', '.join(frame.columns)}")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         first = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path.name} cannot be read: {first}") from None
-    if USER not in frame.columns:
-        raise DataError(f"{path.name} has no column {USER}; its columns are {', '.join(frame.columns)}")
-    return frame[USER]

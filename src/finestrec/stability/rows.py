@@ -1,9 +1,9 @@
 """The rows of an audit: one comparison of two lists of lists, with everything needed to read it alone."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import polars as pl
 
@@ -12,6 +12,20 @@ from finestrec.stability.statistics import Interval
 Regime = Literal["anchored-update", "authors-protocol", "unanchored", "floor"]
 
 SCHEMA = 1
+
+
+class Bounds(TypedDict):
+    """Of a 95% interval."""
+
+    lower: float
+    upper: float
+
+
+LogChange = dict[str, float]
+"""What a perturbation did to a training log, as counts (means over seeds, where several are taken together):
+`interactions` of the log before; `removed` and `added` ones (a replaced one is both); `users` with interactions before;
+`touched_users`, whose interactions are not the same any more; of those `erased_users`, who have none left; and
+`erased_items`."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +42,18 @@ class AuditRow:
         seed: Of the reference side.
         other_seed: Of the new side, where it is another one.
         options: Everything that steered the training.
-        instances: Which test instances: all, or each user's first.
+        instances: Which test instances: all, or each user's first. Those of erased users are left out of everything
+            below.
         n_instances: How many.
+        n_users: Of how many users.
         measures: Mean list similarity by printed name; None where it cannot be had.
+        intervals: 95% bounds of the measures and of `accuracy`, users resampled.
+        quantiles: Deciles p10 to p90 over users of their mean similarity; p50 is the median.
         accuracy: MRR, Recall@10, NDCG@10 of the new side.
         reference_accuracy: The same of the reference side.
         ndcg_change: Relative change of NDCG@10, and its 95% interval by paired bootstrap over users.
+        log_change: What the perturbation did to the training log; None without one.
+        comparison: Names the table of the instances in the audit's folder: jobs/COMPARISON.parquet.
         seconds: Epochs of the last training of the new side; what it started from is not counted again, nor are
             reference lists.
         peak_memory: Largest resident memory while it was trained, in bytes.
@@ -51,10 +71,15 @@ class AuditRow:
     options: dict[str, Any]
     instances: Literal["all", "first"]
     n_instances: int
+    n_users: int
     measures: dict[str, float | None]
+    intervals: dict[str, Bounds]
+    quantiles: dict[str, dict[str, float]]
     accuracy: dict[str, float | None]
     reference_accuracy: dict[str, float | None]
     ndcg_change: Interval | None
+    log_change: LogChange | None
+    comparison: str
     seconds: float
     peak_memory: int
     notes: list[str] = field(default_factory=list)
@@ -71,15 +96,16 @@ def rows_to_json(rows: list[AuditRow]) -> dict[str, Any]:
 
 def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Rows in JSON's terms, one line each: nested values as columns such as "accuracy.MRR"; options, notes as text."""
-    lines = []
-    for row in rows:
-        line: dict[str, Any] = {}
-        for key, value in row.items():
-            if key in {"options", "notes"}:
-                line[key] = json.dumps(value)
-            elif isinstance(value, Mapping):
-                line.update({f"{key}.{name}": inner for name, inner in value.items()})
-            else:
-                line[key] = value
-        lines.append(line)
+    lines = [
+        dict(_flat({**row, **{key: json.dumps(row[key]) for key in ("options", "notes") if key in row}}))
+        for row in rows
+    ]
     return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -100,13 +100,13 @@ def table(name: str, result: StabilityAudit) -> str:
         " in brackets the lowest and highest seed. Every value of every seed is in the JSON beside this page.",
         "",
     ]
-    findings = result.findings()
+    findings = result.findings
     for regime in ("floor", *part.regimes):
         lines += [f"## {regime}", "", "| method | log | " + " | ".join(MEASURES) + " | NDCG@10 change | seconds |"]
         lines += ["|---" * (len(MEASURES) + 4) + "|"]
         lines += [_line(f, _rows(result, f)) for f in findings if f.regime == regime]
         lines += [""]
-    excess = result.excess_over_seed_noise()
+    excess = result.excess_over_seed_noise
     if excess:
         lines += ["## Excess over seed noise", "", "Mean over seeds s != t of sim(D_s, D_t) - sim(D_s, D'_t):"]
         lines += [", ".join(f"{key} {value:+.4f}" for key, value in each["measures"].items()) + "." for each in excess]

@@ -103,7 +103,8 @@ def test_perturb_then_stabilize_twice(finestrec: Finestrec, log_file: Path, run_
     assert row["regime"] == "anchored-update"
     assert row["method"] == "finest"
     assert 0.5 < row["measures"]["Jaccard@10"] <= 1
-    assert row["reference_accuracy"] == json.loads((run_folder / "results.json").read_text())["rows"][0]["accuracy"]
+    before = json.loads((run_folder / "results.json").read_text())["rows"][0]["accuracy"]
+    assert row["reference_accuracy"] == pytest.approx(before)
     # The next night starts from that one, and brings the five back with their old ids.
     second = finestrec(
         "stabilize", tmp_path / "night1", "--log", log_file, "--method", "warm_start", "--out", tmp_path / "night2"
@@ -145,6 +146,46 @@ def test_perturb_touches_training_rows_of_long_users_only(finestrec: Finestrec, 
         return {row for row in table if row[0] == 0 or row[2] == 11}
 
     assert held_out(after) == held_out(before)
+
+
+def test_audit_says_its_verdict_first_and_slices_by_columns_of_users(
+    finestrec: Finestrec, log_file: Path, tmp_path: Path
+) -> None:
+    users = read_log(log_file).vocabulary.users
+    table = pl.DataFrame({"user_id": users, "plan": ["free" if i % 3 else "paid" for i in range(len(users))]})
+    table.write_csv(tmp_path / "users.csv")
+    command = ["audit", log_file, "--model", "lrurec", *TINY, *EPOCHS, "--methods", "retrain,warm_start"]
+    command += ["--regimes", "anchored-update", "--perturb", "delete:random:3", "--users", tmp_path / "users.csv"]
+    outcome = finestrec(*command, "--out", tmp_path / "audit")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("Deleting 3 of 1,031 interactions changed ")
+    assert outcome.out.index("With warm start") < outcome.out.index("Jaccard@10")
+    slices = pl.read_parquet(tmp_path / "audit" / "slices.parquet")
+    plan = slices.filter((pl.col("slice") == "plan") & (pl.col("method") == "warm_start"))
+    assert set(plan["group"]) == {"free", "paid"}
+    assert {"activity", "recency", "popularity", "touch"} <= set(slices["slice"])
+    rows = json.loads((tmp_path / "audit" / "results.json").read_text())["rows"]
+    per_user = pl.read_parquet(tmp_path / "audit" / "users.parquet")
+    for row in rows:
+        mine = per_user.filter(pl.col("comparison") == row["comparison"])
+        assert mine["instances"].sum() == row["n_instances"]
+        assert len(mine) == row["n_users"]
+        instances = pl.read_parquet(tmp_path / "audit" / "jobs" / f"{row['comparison']}.parquet")
+        assert instances["Jaccard@10"].mean() == pytest.approx(row["measures"]["Jaccard@10"])
+    flat = pl.read_parquet(tmp_path / "audit" / "results.parquet")
+    assert flat["intervals.Jaccard@10.lower"].to_list() == [row["intervals"]["Jaccard@10"]["lower"] for row in rows]
+    changed = pl.read_parquet(tmp_path / "audit" / "changed_users.parquet")
+    assert set(changed["user_id"]) <= set(users)
+    assert {"entered", "left"} <= set(pl.read_parquet(tmp_path / "audit" / "moved_items.parquet").columns)
+
+    again = finestrec(*command, "--out", tmp_path / "audit", "--resume")
+    assert again.out == outcome.out
+    table[1:].write_csv(tmp_path / "users.csv")
+    assert "fingerprint of --users" in finestrec(*command, "--out", tmp_path / "audit", "--resume").err
+    table.head(1).drop("plan").write_csv(tmp_path / "users.csv")
+    refused = finestrec(*command, "--out", tmp_path / "other")
+    assert (refused.code, "has the column user_id only" in refused.err) == (2, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_audit_is_resumable_and_its_rows_are_complete(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:

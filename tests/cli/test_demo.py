@@ -8,8 +8,8 @@ import pytest
 from command_line import Finestrec
 
 from finestrec.runs import load_run
+from finestrec.stability.findings import Finding
 from finestrec.stability.results import StabilityAudit
-from finestrec.stability.rows import AuditRow
 
 demo: Any = import_module("finestrec.cli.demo")
 
@@ -36,28 +36,20 @@ def test_the_story_from_the_log_to_the_verdict(
 
 
 def audit_of(turnover: dict[str, float], lower: float) -> StabilityAudit:
-    def row(method: str) -> AuditRow:
-        return AuditRow(
+    def finding(method: str) -> Finding:
+        return Finding(
             regime="anchored-update",
             method=method,
-            model="lrurec",
-            data="",
-            log_fingerprint="",
             perturbation=demo.DELETION,
-            seed=0,
-            other_seed=None,
-            options={},
-            instances="all",
-            n_instances=1,
+            seeds=1,
+            n_users=1,
             measures={"Turnover@10": turnover[method]},
-            accuracy={},
-            reference_accuracy={},
+            intervals={},
             ndcg_change={"mean": lower + 0.01, "lower": lower, "upper": lower + 0.02},
             seconds=0.0,
-            peak_memory=0,
         )
 
-    return StabilityAudit([row(method) for method in turnover])
+    return StabilityAudit([], [finding(method) for method in turnover])
 
 
 def test_the_verdict_claims_no_more_than_the_numbers() -> None:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from strangers import Popular, ShortLists
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import Split, SplitOptions, split
 from finestrec.errors import DataError, OptionError, RunFolderError
+from finestrec.perturbation.selectors import SELECTORS
 from finestrec.stability.audit import audit
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow
@@ -89,7 +91,7 @@ def test_excess_over_seed_noise_is_the_mean_difference(whole: StabilityAudit) ->
         row(whole, "anchored-update", "retrain", seed=s, other_seed=t).measures["Jaccard@10"]
         for s, t in ((0, 1), (1, 0))
     ]
-    excess = whole.excess_over_seed_noise()
+    excess = whole.excess_over_seed_noise
     assert len(excess) == 1
     assert excess[0]["pairs"] == 2
     assert noise is not None
@@ -114,9 +116,10 @@ def test_accuracy_is_that_of_the_side_it_names(whole: StabilityAudit) -> None:
 
 def test_words_and_tables_say_the_numbers(whole: StabilityAudit) -> None:
     words = whole.verdict()
-    turned = row(whole, "anchored-update", "retrain").measures["Turnover@10"]
-    again = row(whole, "anchored-update", "retrain", seed=1).measures["Turnover@10"]
-    assert f"changed {5 * ((turned or 0) + (again or 0)):.1f} of 10 items" in words
+    turned, again = (row(whole, "anchored-update", "retrain", seed=seed).measures["Turnover@10"] for seed in (0, 1))
+    mean = ((turned or 0) + (again or 0)) / 2
+    assert mean < 0.1
+    assert f"Deleting 28 of 2,800 interactions changed {10 * mean:.2f} (" in words
     assert "With finest" in words
     assert whole.table("anchored-update", SPEC).row_count == 2 + 3 + 3 + 1
     assert whole.table("authors-protocol", SPEC).row_count == 2 + 2
@@ -222,3 +225,36 @@ def test_missing_fitters_and_regimes_of_fitters_are_refused(parts: Split) -> Non
         audit(parts, {"retrain": Popular()}, methods=["retrain", "finest", "warm_start"])
     with pytest.raises(OptionError, match="anchored-update only"):
         audit(parts, {"retrain": Popular()}, regimes=["authors-protocol"])
+
+
+def test_an_erasure_is_told_apart_from_its_collateral(parts: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_users(log: InteractionLog, count: int, seed: int) -> Any:
+        return np.flatnonzero(log.users < 2)
+
+    monkeypatch.setitem(SELECTORS, "user", first_users)
+    found = audit(parts, {"retrain": Popular()}, perturbations=["delete:user:2"], floors=False)
+    erased = row(found, "anchored-update", "retrain", perturbation="delete:user:2")
+    rest = row(found, "anchored-update", "retrain", perturbation=None)
+    ids = parts.log.vocabulary.users
+    assert erased.log_change == {
+        "interactions": 2800,
+        "removed": 28,
+        "added": 0,
+        "users": 200,
+        "touched_users": 2,
+        "erased_users": 2,
+        "erased_items": 0,
+    }
+    assert (erased.n_users, rest.n_users) == (198, 200)
+    assert rest.n_instances - erased.n_instances == 2
+    users = found.tables["users"].filter(pl.col("comparison") == erased.comparison)["user_id"]
+    assert not users.is_in(ids[:2].implode()).any()
+    touch = found.findings[-1].touch
+    assert touch is not None
+    assert {group: values["users"] for group, values in touch.items()} == {"untouched": 198, "erased": 2}
+    # Everyone has the same list here, so the collateral is what happened to the erased users' lists as well.
+    means = {group: values["measures"]["Jaccard@10"]["mean"] for group, values in touch.items()}
+    assert means["untouched"] == means["erased"] == erased.measures["Jaccard@10"]
+    words = found.verdict()
+    assert words.startswith("Erasing 2 users (28 of 2,800 interactions) changed ")
+    assert "Nobody else was touched, so that is collateral" in words

@@ -114,7 +114,8 @@ def test_what_is_the_same_for_all_has_no_width() -> None:
     values = np.random.default_rng(0).random(50)
     same = bootstrap_means([np.stack([values - values, values], 1)] * 2, [np.arange(50) // 5] * 2)
     assert same.ratio(0, 1) == {"mean": 0.0, "lower": 0.0, "upper": 0.0}
-    assert same.difference(1, 1) == ({"mean": 0.0, "lower": 0.0, "upper": 0.0}, 1.0)
+    assert same.interval(0) == {"mean": 0.0, "lower": 0.0, "upper": 0.0}
+    assert same.p_value(0) == 1.0
 
 
 @given(st.permutations(range(12)), st.integers(0, 10**9))
@@ -135,13 +136,30 @@ def test_the_order_of_seeds_changes_no_mean_and_a_seed_more_is_pooled() -> None:
 
 
 def test_columns_are_resampled_together() -> None:
-    """A constant difference between two columns has no width, however wide each of them is."""
-    values = np.random.default_rng(7).normal(size=200)
-    found = bootstrap_means([np.stack([values, values + 0.25], 1)], [np.arange(200)])
-    difference, p = found.difference(1, 0)
-    assert difference == pytest.approx({"mean": 0.25, "lower": 0.25, "upper": 0.25})
-    assert p == pytest.approx(2 / 2001)
+    """A ratio of two columns that are proportional has no width, however wide each of them is."""
+    values = np.random.default_rng(7).exponential(size=200)
+    found = bootstrap_means([np.stack([values, 3 * values], 1)], [np.arange(200)])
+    assert found.ratio(1, 0) == pytest.approx({"mean": 3.0, "lower": 3.0, "upper": 3.0})
     assert found.interval(0)["upper"] - found.interval(0)["lower"] > 0.2
+    assert found.p_value(0) == pytest.approx(2 / 2001)
+
+
+def test_pairs_of_seeds_are_drawn_by_drawing_seeds() -> None:
+    """Of three seeds, n of n: all three (2/9 of the draws), or one twice and another once (2/3), or one thrice."""
+    pairs = [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)]
+    values = [np.full((4, 1), float(s + t)) for s, t in pairs]
+    draws = bootstrap_means(values, [np.arange(4)] * 6, pairs=pairs, resamples=9000).draws[:, 0, 0]
+    assert np.isnan(draws).mean() == pytest.approx(1 / 9, abs=0.015)
+    found, counts = np.unique(draws[~np.isnan(draws)], return_counts=True)
+    assert found.tolist() == [1.0, 2.0, 3.0]
+    assert counts / 9000 == pytest.approx([2 / 9, 2 / 9 + 2 / 9, 2 / 9], abs=0.02)
+
+
+def test_one_pair_of_seeds_leaves_users_to_draw() -> None:
+    values = np.random.default_rng(7).random((50, 1))
+    one = bootstrap_means([values], [np.arange(50)]).interval(0)
+    assert bootstrap_means([values], [np.arange(50)], pairs=[(0, 1)]).interval(0) == one
+    assert bootstrap_means([values] * 2, [np.arange(50)] * 2, pairs=[(0, 1), (1, 0)]).interval(0) == pytest.approx(one)
 
 
 def test_groups_have_the_means_of_their_instances_and_scipys_interval() -> None:

@@ -1,6 +1,7 @@
 """`finestrec audit`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -54,16 +55,25 @@ def audit(
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="local, or ray: on the cluster of RAY_ADDRESS, which has to see --out.")
     ] = "local",
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Users to slice by: a csv, tsv or Parquet file of user_id and other columns.",
+        ),
+    ] = None,
 ) -> None:
     """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
+    from finestrec.data.lists import read_user_table
     from finestrec.runs import Plan, entered, read_results, write_results
     from finestrec.runs.making import prepare
     from finestrec.stability.audit import audit as audited
     from finestrec.stability.results import StabilityAudit
-    from finestrec.stability.rows import AuditRow
+    from finestrec.stability.slices import table_fingerprint, user_slices
 
     terminal = output.terminal()
-    entry.refuse_inside(out, log)
+    entry.refuse_inside(out, log, users)
     config = choices.compose(model__name=model, split__method=split)
     if config.device.threads is None and ((jobs or 1) > 1 or engine == "ray"):
         # Written down, since results are those of one thread, however many jobs a resumed audit runs at a time.
@@ -77,7 +87,13 @@ def audit(
     whole = config.data.read(log)
     parts = prepare(whole, config).split
     _check(what, parts, engine)
-    plan = Plan("audit", config, {"fingerprint of LOG": whole.fingerprint, **what})
+    inputs = {"fingerprint of LOG": whole.fingerprint, **what}
+    table = None
+    if users is not None:
+        table = read_user_table(users, parts.log.vocabulary.users.dtype)
+        user_slices(table, parts.log.vocabulary)  # refused now, not after the first training
+        inputs["fingerprint of --users"] = table_fingerprint(table)
+    plan = Plan("audit", config, inputs)
     with entered(out, plan, resume=entry.resume, force=entry.force) as folder:
         if folder.finished:
             terminal.say(f"{out} is finished already")
@@ -88,24 +104,26 @@ def audit(
                 **what,
                 folder=out / "jobs",
                 data=log.name,
+                users=table,
                 jobs=jobs,
                 engine=cast("EngineName", engine),
                 on_event=terminal.tell,
                 progress=terminal.jobs(),
             )
-            write_results(out, found.to_json())
+            write_results(out, found.to_json(), found.tables)
     results = read_results(out)
-    _show(terminal, StabilityAudit([AuditRow(**row) for row in results["rows"]]), what)
+    found = StabilityAudit.from_json(results)
+    _show(terminal, found, what)
     terminal.show(f"saved in {out}")
-    terminal.document({"out": out, "results": results})
+    terminal.document({"out": out, "verdict": found.verdict(), "results": results})
 
 
 def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]) -> None:
+    if found.verdict():
+        terminal.show(found.verdict())
     for regime in what["regimes"]:
         for perturbation in what["perturbations"]:
             terminal.show(found.table(regime, perturbation))
-    if found.verdict():
-        terminal.show(found.verdict())
 
 
 def _check(what: Mapping[str, Any], parts: "Split", engine: str) -> None:

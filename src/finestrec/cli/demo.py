@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from finestrec.cli.terminal import Terminal
     from finestrec.data.log import InteractionLog
     from finestrec.runs import RunFolder
-    from finestrec.stability.results import Finding, StabilityAudit
+    from finestrec.stability.findings import Finding
+    from finestrec.stability.results import StabilityAudit
 
 # Small enough for two minutes on two cores, and long enough at a high enough rate for a deletion to spread.
 USERS, ITEMS = 800, 1_000
@@ -37,7 +38,6 @@ def demo(
     from finestrec.data.simulator import SimulatorOptions, simulate
     from finestrec.runs import Plan, entered, read_results
     from finestrec.stability.results import StabilityAudit
-    from finestrec.stability.rows import AuditRow
 
     terminal = output.terminal()
     config = Choices(seed=seed, threads=threads).compose(below=[OPTIONS])
@@ -47,7 +47,7 @@ def demo(
         if not folder.finished:
             _tell(terminal, folder, log, entry)
     results = read_results(out)
-    found = StabilityAudit([AuditRow(**row) for row in results["rows"]])
+    found = StabilityAudit.from_json(results)
     sentence = verdict(found)
     terminal.show(found.table("anchored-update", DELETION), sentence, _files(out))
     terminal.document({"out": out, "verdict": sentence, "results": results})
@@ -90,12 +90,12 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
         on_event=terminal.tell,
         progress=terminal.jobs(),
     )
-    write_results(folder.path, found.to_json())
+    write_results(folder.path, found.to_json(), found.tables)
 
 
 def verdict(found: "StabilityAudit") -> str:
     """What the numbers say, in one sentence."""
-    by_method = {f.method: f for f in found.findings() if f.perturbation == DELETION}
+    by_method = {f.method: f for f in found.findings if f.perturbation == DELETION}
     retrain, warm, finest = (by_method[name] for name in ("retrain", "warm_start", "finest"))
     changed = [_of_ten(finding) for finding in (retrain, warm, finest)]
     change = finest.ndcg_change

@@ -20,6 +20,7 @@ from finestrec.config import Config, compose
 from finestrec.data.files import write_aside
 from finestrec.errors import FinestrecError, RunFolderError
 from finestrec.runs.lock import locked
+from finestrec.stability.results import TABLES
 
 FORMAT: Final = 1
 """The layout of a run folder; readers refuse every other one."""
@@ -37,7 +38,7 @@ OURS: Final = (
     "lists.parquet",
     "results.json",
     "results.parquet",
-    "users.parquet",
+    *(f"{name}.parquet" for name in TABLES),
     "items.parquet",
     EVENTS,
     "report.html",

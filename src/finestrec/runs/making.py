@@ -18,9 +18,11 @@ from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
 from finestrec.runs.tables import StoredLog, write_results
-from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge, ndcg_change
+from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge
+from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
+from finestrec.stability.touch import erased
 from finestrec.stabilizers import Ranker, stabilizer_type
 from finestrec.training.progress import Progress
 from finestrec.training.trained import TrainedModel
@@ -94,7 +96,8 @@ class Maker:
         def rows(run: Run, row: Row) -> list[Row]:
             # An erased user has no lists any more that could hold.
             test: Instances = incumbent.test
-            test = test.subset(night.stored.split.log.lengths[test.users] > 0)
+            gone = erased(incumbent.trained.log.lengths, night.train.lengths) | (night.stored.split.log.lengths == 0)
+            test = test.subset(~gone[test.users])
             return [self._compared(row, incumbent.trained, run.trained, test)]
 
         return self._made(method, night.stored, night.train, incumbent.trained, rows)
@@ -117,13 +120,13 @@ class Maker:
     @staticmethod
     def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
         old, new = judge(before, test), judge(after, test)
-        row |= {"regime": "anchored-update", "n_instances": len(test), "ndcg_change": None}
-        row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
-        row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
+        row |= {"regime": "anchored-update", "n_instances": len(test)}
         if len(test):
             comparison = compare(old, new, test)
-            row["measures"], row["notes"] = comparison.means(), comparison.notes
-            row["ndcg_change"] = ndcg_change(old, new, test)
+            return row | row_values(instance_table(old, new, comparison, test)) | {"notes": comparison.notes}
+        row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
+        row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
+        row["ndcg_change"] = None
         return row
 
     def _made(

@@ -113,13 +113,16 @@ def _whole(frame: pl.DataFrame, time_unit: Any) -> InteractionLog:
     return replace(log, interaction_ids=frame["interaction_id"].to_numpy()[log.interaction_ids])
 
 
-def write_results(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write results.json, and its rows flattened as results.parquet.
+def write_results(folder: Path, document: Mapping[str, Any], tables: Mapping[str, pl.DataFrame] | None = None) -> None:
+    """Write results.json, its rows flattened as results.parquet, and the tables beside them.
 
     Args:
         folder: Where.
         document: With the key "rows".
+        tables: By the name of the file.
     """
+    for name, table in (tables or {}).items():
+        write_table(table, folder / f"{name}.parquet")
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     write_table(rows_to_frame(document["rows"]), folder / f"{RESULTS}.parquet")
     write_aside(folder / f"{RESULTS}.json", text)

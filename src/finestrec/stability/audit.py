@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import polars as pl
 import torch
 
 from finestrec.data.splits import Split
@@ -24,6 +25,7 @@ from finestrec.stability.jobs import JobTable
 from finestrec.stability.plan import Comparison, plan
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Regime
+from finestrec.stability.slices import table_fingerprint, user_slices
 from finestrec.stability.work import Factory, Workbench
 from finestrec.stabilizers import Fitter, Recipe, stabilizer_type
 
@@ -46,6 +48,7 @@ def audit(
     max_length: int = 50,
     folder: Path | None = None,
     data: str = "",
+    users: pl.DataFrame | None = None,
     jobs: int | None = None,
     engine: EngineName = "local",
     on_event: OnEvent | None = None,
@@ -73,6 +76,7 @@ def audit(
         folder: Where finished trainings are kept, by default for the time of the call only; a rerun with the same
             arguments does what is missing. What fitters return is not kept, only what came of the comparisons.
         data: A name of the log, for the rows.
+        users: A column user_id of raw ids, and others that the results are sliced by as well.
         jobs: How many jobs at a time. By default one, in this process; with the engine ray as many as it has CPUs for.
             Several run in spawned processes, each with one thread where the recipe says nothing else: a script then
             calls this under `if __name__ == "__main__":`, and fitters are given by what makes them.
@@ -86,7 +90,7 @@ def audit(
 
     Raises:
         OptionError: If a name is unknown, or fitters cannot be made in other processes.
-        DataError: If there are no test instances.
+        DataError: If there are no test instances, or the table of users cannot be joined.
         RunFolderError: If the folder holds trainings of other options, or of another version.
         JobsFailedError: If jobs failed, after all others were done.
     """
@@ -105,10 +109,13 @@ def audit(
         test = test.subset(test.is_first)
     if len(test) == 0:
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
+    slices = None if users is None else user_slices(users, split.log.vocabulary)
     what = plan(parsed, methods, regimes, seeds, floors=floors)
     with place.entered() as path:
-        table = JobTable(path, _identity(split, instances, recipe, threads))
-        bench = Workbench(what, split, test, recipe, path, threads)
+        identity = _identity(split, instances, recipe, threads)
+        identity["users"] = None if users is None else table_fingerprint(users)
+        table = JobTable(path, identity)
+        bench = Workbench(what, split, test, recipe, path, threads, slices)
         grid = Grid(what, table, bench, on_event or (lambda _: None), progress or JobsProgress())
         grid.run(lambda: place.engine_for(bench))
         common = {
@@ -117,9 +124,9 @@ def audit(
             "log_fingerprint": split.train.fingerprint,
             "options": _options(recipe),
             "instances": instances,
-            "n_instances": len(test),
         }
-        return StabilityAudit(rows=[_row(comparison, table, common) for comparison in what.comparisons])
+        rows = [_row(comparison, table, common) for comparison in what.comparisons]
+        return StabilityAudit.of(rows, lambda row: table.table(row.comparison))
 
 
 def _check(
@@ -235,6 +242,7 @@ def _row(comparison: Comparison, table: JobTable, common: Mapping[str, Any]) -> 
     return AuditRow(
         **common,
         **table.row(comparison.key),
+        comparison=comparison.key,
         regime=comparison.regime,
         method=comparison.method,
         perturbation=str(comparison.perturbation) if comparison.perturbation else None,

@@ -10,7 +10,6 @@ from finestrec.measures.accuracy import ndcg, recall, reciprocal_rank
 from finestrec.measures.names import parse_measure
 from finestrec.measures.overlap import average_overlap, rbo_depth
 from finestrec.ranking import TopLists
-from finestrec.stability.statistics import Interval, bootstrap_means
 from finestrec.stabilizers import Ranker
 
 RBO_P = 0.9
@@ -96,12 +95,3 @@ def _whole_catalogue(old: Ranker, new: Ranker, instances: Instances) -> NDArray[
             return None
         overlaps.append(average_overlap(*pair))
     return np.concatenate(overlaps) if overlaps else np.empty(0)
-
-
-def ndcg_change(old: Judged, new: Judged, instances: Instances) -> Interval | None:
-    """Relative change of NDCG@10 with its interval over users; None without known targets."""
-    before, after = (ndcg(np.maximum(side.lists.target_ranks, 1), 10) for side in (old, new))
-    if old.accuracy()["NDCG@10"] is None or before.sum() == 0:
-        return None
-    # The difference and not the new value, so that no change is exactly that.
-    return bootstrap_means([np.stack([after - before, before], axis=1)], [instances.users]).ratio(0, 1)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import polars as pl
+
 from finestrec.data.files import write_aside
 from finestrec.errors import RunFolderError
 from finestrec.stability.plan import Comparison, Plan
@@ -32,6 +34,11 @@ class Job:
     error: str | None = None
 
 
+def table_file(folder: Path, key: str) -> Path:
+    """Where the table of the instances of a comparison is kept."""
+    return folder / f"{key}.parquet"
+
+
 class JobTable:
     """The jobs of a folder; every change is written at once.
 
@@ -51,8 +58,8 @@ class JobTable:
         if not self._path.exists() and any(folder.glob("*.safetensors")):
             raise RunFolderError(f"{folder} holds checkpoints and no {TABLE} that says of what; use another folder")
         self._jobs = self._read() if self._path.exists() else {}
-        for leftover in folder.glob(".*.safetensors"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+        for leftover in [*folder.glob(".*.safetensors"), *folder.glob(".*.parquet")]:
+            leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
 
     def __getitem__(self, key: str) -> Job:
         return self._jobs[key]
@@ -69,8 +76,9 @@ class JobTable:
         for key, work in plan.works.items():
             job = self._jobs.get(key)
             is_row = isinstance(work, Comparison)
-            file = self._row(key) if is_row else self._folder / f"{key}.safetensors"
-            if job and job.status == "done" and file.exists() and (is_row or found.issuperset(work.needs)):
+            files = [self._row(key), table_file(self._folder, key)] if is_row else [self._folder / f"{key}.safetensors"]
+            is_there = all(file.exists() for file in files)
+            if job and job.status == "done" and is_there and (is_row or found.issuperset(work.needs)):
                 found.add(key)
         return found
 
@@ -82,6 +90,10 @@ class JobTable:
     def keep_row(self, key: str, values: Mapping[str, Any]) -> None:
         """Keep the values of a comparison."""
         write_aside(self._row(key), json.dumps(values))
+
+    def table(self, key: str) -> pl.DataFrame:
+        """The table of the instances of a comparison that is done."""
+        return pl.read_parquet(table_file(self._folder, key), glob=False)
 
     def _row(self, key: str) -> Path:
         return self._folder / f"{key}.json"

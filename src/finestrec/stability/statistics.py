@@ -62,10 +62,9 @@ class BootstrapMeans:
         """The mean of a column."""
         return interval(self.means[group, column], self.draws[:, group, column])
 
-    def difference(self, column: int, baseline: int) -> tuple[Interval, float]:
-        """The mean of a column minus that of another one, with the p-value of no difference."""
-        draws = self.draws[:, 0, column] - self.draws[:, 0, baseline]
-        return interval(self.means[0, column] - self.means[0, baseline], draws), p_value(draws)
+    def p_value(self, column: int, group: int = 0) -> float:
+        """Of a mean of zero, for a column of paired differences; see `p_value`."""
+        return p_value(self.draws[:, group, column])
 
     def ratio(self, column: int, baseline: int) -> Interval:
         """The mean of a column over that of another one, whose mean is positive; resamples where it is 0 are out."""
@@ -79,6 +78,7 @@ def bootstrap_means(
     groups: Sequence[NDArray[np.int64]] | None = None,
     n_groups: int = 1,
     *,
+    pairs: Sequence[tuple[int, int]] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> BootstrapMeans:
@@ -92,6 +92,8 @@ def bootstrap_means(
             bucket's sum varies as those of its users together do.
         groups: For each seed, the group of each instance, 0..n_groups - 1, shape (n_s,); by default there is one.
         n_groups: How many groups there are.
+        pairs: Where each entry of `values` stands for a pair of different seeds and not for a seed: which two. Seeds
+            are drawn then, n of n, and a pair counts as often as its first seed was drawn times its second.
         resamples: How many.
         seed: Of the resampling.
 
@@ -111,7 +113,7 @@ def bootstrap_means(
             weights = part[:, c] if c < n_columns else None
             sums[:, s, :, c] = np.bincount(cell, weights, minlength=n_units * n_groups).reshape(n_units, n_groups)
     drawn = resampled_sums(sums.reshape(n_units, -1), resamples, seed).reshape(resamples, *sums.shape[1:])
-    total = np.einsum("rs,rsgc->rgc", _seed_weights(len(values), resamples, seed), drawn)
+    total = np.einsum("rs,rsgc->rgc", _seed_weights(pairs or len(values), resamples, seed), drawn)
     whole = sums.sum(axis=(0, 1))
     with np.errstate(invalid="ignore"):
         return BootstrapMeans(means=whole[:, :-1] / whole[:, -1:], draws=total[..., :-1] / total[..., -1:])
@@ -173,11 +175,20 @@ def resampled_sums(sums: NDArray[np.float64], resamples: int, seed: int = 0) -> 
     return drawn
 
 
-def _seed_weights(n_seeds: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    if n_seeds == 1:
-        return np.ones((resamples, 1))
-    rng = generator(seed, "sample", n_seeds)
-    return rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=resamples).astype(np.float64)
+def _seed_weights(seeds: int | Sequence[tuple[int, int]], resamples: int, seed: int) -> NDArray[np.float64]:
+    """How often each seed, or each pair of seeds, was drawn, shape (resamples, seeds or pairs)."""
+    if isinstance(seeds, int):
+        return _drawn(seeds, max(seeds - 1, 1), resamples, seed)
+    levels, position = np.unique(np.asarray(seeds), return_inverse=True)
+    drawn = _drawn(len(levels), len(levels), resamples, seed)
+    first, second = position.reshape(-1, 2).T
+    # Of two seeds there is one pair, in either order: nothing to draw from.
+    return drawn[:, first] * drawn[:, second] if len(levels) > 2 else np.ones((resamples, len(seeds)))
+
+
+def _drawn(n: int, of: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    rng = generator(seed, "sample", n)
+    return rng.multinomial(of, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
 def interval(estimate: float, draws: NDArray[np.float64]) -> Interval:

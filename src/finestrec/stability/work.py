@@ -8,19 +8,26 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import polars as pl
 import torch
 
+from finestrec.data.files import aside
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import Split
 from finestrec.errors import FinestrecError
 from finestrec.perturbation.spec import Perturbation
-from finestrec.stability.comparing import Judged, compare, judge, ndcg_change
+from finestrec.stability.comparing import Judged, judge
+from finestrec.stability.instances import compared
+from finestrec.stability.jobs import table_file
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.plan import Comparison, Plan, Training
+from finestrec.stability.slices import log_slices
+from finestrec.stability.touch import log_change
 from finestrec.stabilizers import Continue, FinestTuning, Fitter, Ranker, Recipe, Strategy, stabilizer_type
 from finestrec.training.trained import TrainedModel
 
@@ -41,7 +48,8 @@ class Done:
     Attributes:
         seconds: Of a training of ours the epochs, of earlier processes too; else wall time.
         peak_memory: Largest resident memory of the process meanwhile, in bytes.
-        result: A stranger's ranker, or the values of a comparison; None for a training of ours, which is on disk.
+        result: A stranger's ranker, or the values of a comparison, whose table is on disk; None for a training of ours,
+            which is on disk as well.
     """
 
     seconds: float
@@ -74,8 +82,9 @@ class Workbench:
         split: The unperturbed log, split.
         test: The test instances.
         recipe: A model of ours and its training, or a fitter or its factory for each method.
-        folder: Where checkpoints are.
+        folder: Where checkpoints and tables of comparisons are.
         threads: CPU threads, or None to leave torch's number as it is.
+        users: Slices of the users, one line a user of the log; see `user_slices`.
     """
 
     plan: Plan
@@ -84,6 +93,7 @@ class Workbench:
     recipe: Recipe | Mapping[str, Fitter | Factory]
     folder: Path
     threads: int | None = None
+    users: pl.DataFrame | None = None
     _logs: dict[str, InteractionLog] = field(default_factory=dict)
     _trained: dict[str, TrainedModel] = field(default_factory=dict)
     _judged: dict[str, Judged] = field(default_factory=dict)
@@ -156,14 +166,17 @@ class Workbench:
 
     def _compare(self, work: Comparison, rankers: Rankers) -> dict[str, Any]:
         before, after = (self._judge(key, rankers) for key in work.needs)
-        comparison = compare(before, after, self.test)
-        return {
-            "measures": comparison.means(),
-            "accuracy": after.accuracy(),
-            "reference_accuracy": before.accuracy(),
-            "ndcg_change": ndcg_change(before, after, self.test),
-            "notes": [*comparison.notes, *work.notes],
-        }
+        log = self._log(work.perturbation, work.seed if work.other_seed is None else work.other_seed)
+        values, table = compared(before, after, self.test, self.split.train, log, self._slices)
+        with aside(table_file(self.folder, work.key)) as temporary:
+            table.write_parquet(temporary)
+        change = log_change(self.split.train, log) if work.perturbation else None
+        return {**values, "log_change": change, "notes": [*values["notes"], *work.notes]}
+
+    @cached_property
+    def _slices(self) -> pl.DataFrame:
+        columns = log_slices(self.split.train, self.test)
+        return columns if self.users is None else columns.hstack(self.users[self.test.users])
 
     def _judge(self, key: str, rankers: Rankers) -> Judged:
         def judged() -> Judged:

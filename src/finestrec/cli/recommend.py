@@ -54,7 +54,7 @@ def recommend(
     import polars as pl
     import torch
 
-    from finestrec.data.lists import check_ending, read_users, write_lists
+    from finestrec.data.lists import check_ending, read_ids_file, write_lists
     from finestrec.recommendation import popular, servable
     from finestrec.recommendation import recommend as recommended
     from finestrec.runs import load_run
@@ -65,7 +65,9 @@ def recommend(
     if threads is not None:
         torch.set_num_threads(threads)
     run = load_run(folder)
-    asked = run.log.vocabulary.users if users is None else read_users(users, run.log.vocabulary.users.dtype)
+    asked = run.log.vocabulary.users
+    if users is not None:
+        asked = read_ids_file(users, asked.dtype, "user_id")
     unknown = asked.filter(~servable(run.trained, run.log, asked))
     lists = recommended(run.trained, run.log, k, users=asked, seen=seen.value, retired=run.retired)
     if missing is Missing.POPULAR:

@@ -1,15 +1,15 @@
-"""Files of recommendation lists, and of the users who are asked for."""
+"""Files of recommendation lists, and of the users or items that are asked for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from finestrec.data.files import aside
 from finestrec.errors import DataError
 
-USER = "user_id"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 
@@ -41,23 +41,26 @@ def write_lists(lists: pl.DataFrame, path: Path) -> None:
             lists.write_csv(temporary, separator=_SEPARATORS[ending])
 
 
-def read_users(path: Path, dtype: pl.DataType) -> pl.Series:
-    """Raw user ids, each once, in the order of the file.
+def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "item_id"]) -> pl.Series:
+    """Raw user or item ids, each once, in the order of the file.
 
     Args:
-        path: Parquet, csv or tsv with a column user_id; any other text file has one id a line.
+        path: Parquet, csv or tsv with the column; any other text file has one id a line.
         dtype: Type of the ids of the log. What cannot be of that type is no user of it and is kept as it is
             where that is possible.
+        column: The name of the column.
 
     Raises:
         DataError: If the file is missing or empty, or its ids can be none of the log.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    ids = _of_type(_column(path).drop_nulls().unique(maintain_order=True), dtype, path.name)
+    ids = _column(path, column).drop_nulls().unique(maintain_order=True)
     if len(ids) == 0:
-        raise DataError(f"{path.name} names no users; expected one id a line, or a column {USER}")
-    return ids
+        raise DataError(
+            f"{path.name} names no {column.removesuffix('_id')}s; expected one id a line, or a column {column}"
+        )
+    return _of_type(ids, dtype, column, path.name)
 
 
 def read_user_table(path: Path, dtype: pl.DataType) -> pl.DataFrame:
@@ -82,23 +85,23 @@ def read_user_table(path: Path, dtype: pl.DataType) -> pl.DataFrame:
             # Ids stay as they are written: 007 is not 7.
             types = {USER: pl.String}
             frame = pl.read_csv(path, separator=separator, schema_overrides=types, infer_schema_length=None, glob=False)
-    _check_column(frame, path)
+    _check_column(frame, USER, path)
     if frame[USER].null_count():
         raise DataError(f"{path.name}, row {frame[USER].is_null().arg_max()}: the user has no id")
-    return frame.with_columns(_of_type(frame[USER], dtype, path.name))
+    return frame.with_columns(_of_type(frame[USER], dtype, USER, path.name))
 
 
-def _of_type(ids: pl.Series, dtype: pl.DataType, name: str) -> pl.Series:
+def _of_type(ids: pl.Series, dtype: pl.DataType, column: str, name: str) -> pl.Series:
     if dtype == pl.String:
         return ids.cast(pl.String)
     integers = ids.cast(pl.Int64, strict=False)
     if integers.null_count():
-        wrong = ids.filter(integers.is_null())[0]
-        raise DataError(f"{name}: the user id {wrong!r} is not an integer, but all user ids of the log are")
+        wrong, what = ids.filter(integers.is_null())[0], column.removesuffix("_id")
+        raise DataError(f"{name}: the {what} id {wrong!r} is not an integer, but all {what} ids of the log are")
     return integers
 
 
-def _column(path: Path) -> pl.Series:
+def _column(path: Path, column: str) -> pl.Series:
     with _readable(path):
         if path.suffix.lower() in _PARQUET:
             frame = pl.read_parquet(path, glob=False)
@@ -106,16 +109,16 @@ def _column(path: Path) -> pl.Series:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             separator = _SEPARATORS.get(path.suffix.lower(), ",")
             names = [name.strip().strip('"') for name in lines[0].split(separator)] if lines else []
-            if USER not in names:
-                return pl.Series(USER, [line.strip() for line in lines if line.strip()], dtype=pl.String)
+            if column not in names:
+                return pl.Series(column, [line.strip() for line in lines if line.strip()], dtype=pl.String)
             frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    _check_column(frame, path)
-    return frame[USER]
+    _check_column(frame, column, path)
+    return frame[column]
 
 
-def _check_column(frame: pl.DataFrame, path: Path) -> None:
-    if USER not in frame.columns:
-        raise DataError(f"{path.name} has no column {USER}; its columns are {', '.join(frame.columns)}")
+def _check_column(frame: pl.DataFrame, column: str, path: Path) -> None:
+    if column not in frame.columns:
+        raise DataError(f"{path.name} has no column {column}; its columns are {', '.join(frame.columns)}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from command_line import EPOCHS, TINY, Finestrec
 
 from finestrec.data.sources import read_log
+from finestrec.perturbation.selectors import SELECTORS
 from finestrec.runs import load_run
 
 
@@ -132,7 +133,7 @@ def test_an_erased_user_leaves_the_comparison(
     assert outcome.document["results"]["rows"][0]["n_instances"] == len(test) - of_erased
 
 
-@pytest.mark.parametrize("spec", ["insert:random:3:item=popular", "replace:random:4"])
+@pytest.mark.parametrize("spec", ["insert:casper:3:item=popular", "replace:latest:4"])
 def test_perturb_touches_training_rows_of_long_users_only(finestrec: Finestrec, tmp_path: Path, spec: str) -> None:
     log = tmp_path / "log.csv"
     rows = [f"{u},i{(u + t) % 7},{t}" for u in range(6) for t in range(12 if u else 4)]
@@ -186,6 +187,71 @@ def test_audit_says_its_verdict_first_and_slices_by_columns_of_users(
     refused = finestrec(*command, "--out", tmp_path / "other")
     assert (refused.code, "has the column user_id only" in refused.err) == (2, True)
     assert not (tmp_path / "other").exists()
+
+
+LOG = [(f"u{u}", f"i{(3 * u + t) % 7}", 86_400 * t + u) for u in range(6) for t in range(12 if u else 4)]
+
+
+def written(path: Path) -> Path:
+    path.write_text("user,item,timestamp\n" + "\n".join(f"{u},{i},{t}" for u, i, t in LOG) + "\n")
+    return path
+
+
+def test_perturb_erases_listed_users_and_items_altogether(finestrec: Finestrec, tmp_path: Path) -> None:
+    log = written(tmp_path / "log.csv")
+    for column, name, unit in ((0, "u3", "user"), (1, "i2", "item")):
+        (tmp_path / "ids.csv").write_text(f"{unit}_id\n{name}\n")
+        spec = f"delete:{unit}:0:ids={tmp_path / 'ids.csv'}"
+        outcome = finestrec("perturb", log, spec, "--out", tmp_path / "log2.csv", "--force", "--json")
+        assert outcome.code == 0, outcome.err
+        expected = sorted(row for row in LOG if row[column] != name)
+        assert sorted(pl.read_csv(tmp_path / "log2.csv").rows()) == expected
+        edits = pl.read_csv(tmp_path / "log2.edits.csv")
+        assert outcome.document["edited"] == len(edits) == len(LOG) - len(expected)
+        assert set(edits[["user_id", "old_item_id"][column]]) == {name}
+    (tmp_path / "ids.csv").write_text("user_id\nu3\nu0\n")  # u0 is too short to be trained on
+    refused = finestrec("perturb", log, f"delete:user:0:ids={tmp_path / 'ids.csv'}", "--out", tmp_path / "log3.csv")
+    assert refused.code == 2
+    assert "'u0'" in refused.err
+    assert not (tmp_path / "log3.csv").exists()
+
+
+def test_perturb_writes_both_logs_of_a_night(finestrec: Finestrec, tmp_path: Path) -> None:
+    log = written(tmp_path / "log.csv")
+    outcome = finestrec("perturb", log, "append:cut:3", "--out", tmp_path / "log2.csv", "--json")
+    assert outcome.code == 0, outcome.err
+    after, base = (pl.read_csv(tmp_path / name) for name in ("log2.csv", "log2.base.csv"))
+    assert sorted(after.rows()) == sorted(LOG)
+    # Of each user with 12 interactions the first 11 are training; the last of them is user 5's, on day 10.
+    cut = 7 * 86_400 + 5
+    new = [row for row in LOG if row[0] != "u0" and cut < row[2] < 11 * 86_400]
+    assert sorted(base.rows()) == sorted(set(LOG) - set(new))
+    edits = pl.read_csv(tmp_path / "log2.edits.csv")
+    assert sorted(edits["user_id", "new_item_id", "timestamp"].rows()) == sorted(new)
+    assert set(edits["kind"]) == {"append"}
+    assert outcome.document["base"] == str(tmp_path / "log2.base.csv")
+    too_long = finestrec("perturb", log, "append:cut:30", "--out", tmp_path / "log3.csv")
+    assert too_long.code == 2
+    assert "use fewer days" in too_long.err
+
+
+def test_the_longest_input_bounds_cascades(finestrec: Finestrec, tmp_path: Path) -> None:
+    log = written(tmp_path / "log.csv")
+
+    def edits(max_length: int) -> list[tuple[object, ...]]:
+        command = ["perturb", log, "delete:casper:2:candidates=all", "--set", f"training.max_length={max_length}"]
+        outcome = finestrec(*command, "--out", tmp_path / "log2.csv", "--force")
+        assert outcome.code == 0, outcome.err
+        return pl.read_csv(tmp_path / "log2.edits.csv")["user_id", "timestamp"].rows()
+
+    assert min(time for _, time in edits(50)) < 86_400
+    assert min(time for _, time in edits(2)) > 8 * 86_400
+
+
+def test_help_names_every_selector(finestrec: Finestrec) -> None:
+    for command in ("perturb", "audit"):
+        shown = finestrec(command, "--help").out
+        assert all(name in shown for name in [*SELECTORS, "append:cut:DAYS"])
 
 
 def test_audit_is_resumable_and_its_rows_are_complete(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:

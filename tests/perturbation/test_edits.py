@@ -12,8 +12,9 @@ from small_logs import ITEMS, N_ITEMS, Row, check_invariants, logs, make, of_len
 from finestrec.data.log import InteractionLog, Vocabulary
 from finestrec.data.splits import Split
 from finestrec.errors import DataError, OptionError
-from finestrec.perturbation.edits import EditKind, PerturbedLog, SubstituteRule, edit, substitutes
-from finestrec.perturbation.whole import edit_whole
+from finestrec.perturbation.edits import EditKind, PerturbedLog, SubstituteRule, appended, edit, substitutes
+from finestrec.perturbation.selectors import random_rows
+from finestrec.perturbation.whole import before_night, edit_whole, erase_whole
 
 KINDS = get_args(EditKind)
 
@@ -148,41 +149,94 @@ def test_an_unknown_kind_is_refused() -> None:
 # Substitutes
 
 
-def generator() -> np.random.Generator:
-    return np.random.default_rng(0)
+def slow_substitute(log: InteractionLog, rule: str, replaced: int | None) -> int:
+    """The first item by the rule that is not the replaced one; without interactions only if there is no other."""
+    counts = [log.items.tolist().count(item) for item in range(N_ITEMS)]
+    sign = 1 if rule == "least_popular" else -1
+    return min(
+        (item for item in range(N_ITEMS) if item != replaced),
+        key=lambda item: (counts[item] == 0, sign * counts[item], item),
+    )
 
 
 @settings(deadline=None)
-@given(logs(min_rows=1), st.integers(0, 5))
-def test_popular_and_unpopular_substitutes_agree_with_counting(log: InteractionLog, count: int) -> None:
-    listed = log.items.tolist()
-    present = sorted(set(listed))
-    least = min(present, key=lambda item: (listed.count(item), item))
-    most = min(present, key=lambda item: (-listed.count(item), item))
-    for rule, expected in (("least_popular", least), ("most_popular", most)):
-        found = substitutes(log, cast(SubstituteRule, rule), count, generator())
-        assert found.tolist() == [expected] * count
-        assert found.dtype == np.int32
+@given(logs(min_rows=1), st.data())
+def test_popular_and_unpopular_substitutes_agree_with_counting(log: InteractionLog, data: st.DataObject) -> None:
+    rows = sorted(data.draw(st.sets(st.integers(0, len(log) - 1))))
+    for rule in ("least_popular", "most_popular"):
+        for kind in ("insert", "replace"):
+            found = substitutes(log, rule, np.array(rows, dtype=np.int64), 0, differing=kind == "replace")
+            assert found.dtype == np.int32
+            old = [int(log.items[row]) if kind == "replace" else None for row in rows]
+            assert found.tolist() == [slow_substitute(log, rule, item) for item in old]
 
 
 def test_popularity_is_counted_in_the_training_log_alone() -> None:
     # Item 4 is the most frequent of all and 5 the rarest, but neither is trained on.
     log = make([[(2, 0), (2, 1), (3, 2), (4, 3), (4, 4), (4, 5), (5, 6)]])
     train = Split(log=log, n_train=np.array([3])).train
-    assert substitutes(train, "least_popular", 1, generator()).tolist() == [3]
-    assert substitutes(train, "most_popular", 1, generator()).tolist() == [2]
+    first = np.array([0])
+    assert substitutes(train, "least_popular", first, 0).tolist() == [3]
+    assert substitutes(train, "most_popular", first, 0).tolist() == [2]
+    # An item is never replaced by itself: the next by the same rule.
+    assert substitutes(train, "most_popular", np.array([0, 1, 2]), 0, differing=True).tolist() == [3, 3, 2]
+    assert substitutes(train, "least_popular", np.array([0, 1, 2]), 0, differing=True).tolist() == [3, 3, 2]
 
 
 def test_random_substitutes_are_uniform_over_the_whole_vocabulary() -> None:
-    found = substitutes(of_lengths(3), "random", 6000, generator())
+    log = of_lengths(6000)
+    rows = np.arange(6000)
+    found = substitutes(log, "random", rows, 0)
     assert found.dtype == np.int32
     assert chisquare(np.bincount(found, minlength=N_ITEMS)).pvalue > 1e-3
-    assert len(np.bincount(found)) == N_ITEMS
+    # Replaced items: uniform over the others.
+    found = substitutes(log, "random", rows, 0, differing=True)
+    assert found.dtype == np.int32
+    pairs = np.zeros((N_ITEMS, N_ITEMS))
+    np.add.at(pairs, (log.items, found), 1)
+    assert np.diag(pairs).tolist() == [0] * N_ITEMS
+    for item in range(N_ITEMS):
+        assert chisquare(np.delete(pairs[item], item)).pvalue > 1e-4
+
+
+def test_random_substitutes_do_not_depend_on_how_the_rows_were_drawn() -> None:
+    log = of_lengths(20_000)
+    rows = random_rows(log, 3000, 7)
+    assert chisquare(np.bincount(substitutes(log, "random", rows, 7), minlength=N_ITEMS)).pvalue > 1e-3
+
+
+@settings(deadline=None)
+@given(logs(min_rows=2), st.data())
+def test_a_removed_interaction_moves_no_other_substitute(log: InteractionLog, data: st.DataObject) -> None:
+    removed = data.draw(st.integers(0, len(log) - 1))
+    left = edit(log, "delete", np.array([removed])).log
+    before = substitutes(log, "random", np.arange(len(log)), 3, differing=True)
+    after = substitutes(left, "random", np.arange(len(left)), 3, differing=True)
+    assert np.delete(before, removed).tolist() == after.tolist()
+
+
+def test_seeds_epochs_and_streams_draw_anew() -> None:
+    log, rows = of_lengths(50), np.arange(50)
+    draws = [
+        substitutes(log, "random", rows, 0),
+        substitutes(log, "random", rows, 1),
+        substitutes(log, "random", rows, 0, 4),
+        substitutes(log, "random", rows, 0, 5, stream="simulation"),
+    ]
+    assert len({tuple(items.tolist()) for items in draws}) == 4
 
 
 def test_an_unknown_substitute_is_refused() -> None:
     with pytest.raises(OptionError, match="'rare'; known are least_popular, random, most_popular"):
-        substitutes(of_lengths(3), cast(SubstituteRule, "rare"), 1, generator())
+        substitutes(of_lengths(3), cast(SubstituteRule, "rare"), np.array([0]), 0)
+
+
+def test_a_catalogue_of_one_item_has_nothing_to_replace_it_by() -> None:
+    log = of_lengths(3)
+    only = replace(log, items=np.zeros(3, dtype=np.int32), vocabulary=replace(log.vocabulary, items=pl.Series(["a"])))
+    with pytest.raises(OptionError, match="no item can be replaced by another in a catalogue of one item"):
+        substitutes(only, "random", np.array([0]), 0, differing=True)
+    assert substitutes(only, "most_popular", np.array([0]), 0).tolist() == [0]
 
 
 # The same edits in the whole log
@@ -234,3 +288,39 @@ def test_items_that_the_whole_log_lacks_are_refused() -> None:
     edits = edit(log, "insert", np.array([1]), np.array([5], dtype=np.int32)).edits
     with pytest.raises(DataError, match="items that the whole log lacks"):
         edit_whole(fewer, log, edits)
+
+
+def test_erasing_takes_the_held_out_interactions_too() -> None:
+    log = make([[(0, 0), (1, 1), (2, 2)], [(1, 0), (3, 1)], [(4, 5), (1, 6)]])
+    train = Split(log=log, n_train=np.array([2, 1, 1])).train
+    # Another order of users and items, as a whole log may have.
+    whole = InteractionLog(
+        items=np.array([1, 4, 4, 3, 5, 4, 2], dtype=np.int32),
+        times=np.array([5, 6, 0, 1, 0, 1, 2]),
+        interaction_ids=log.interaction_ids[[5, 6, 3, 4, 0, 1, 2]],
+        offsets=np.array([0, 2, 4, 7]),
+        vocabulary=Vocabulary(pl.Series(["u2", "u1", "u0"]), pl.Series(["f", "e", "c", "d", "b", "a"])),
+    )
+    assert sorted(whole.to_frame().rows()) == sorted(log.to_frame().rows())
+    user = edit(train, "delete", np.array([2]))  # u1's only training interaction
+    gone = erase_whole(whole, train, user.edits, "users")
+    assert set(gone.log.to_frame()["user_id"]) == {"u0", "u2"}
+    assert sorted(gone.edits.interaction_ids.tolist()) == sorted(log.interaction_ids[[3, 4]].tolist())
+    item = edit(train, "delete", np.array([1, 2]))  # item b, which u2 has in the held-out part
+    gone = erase_whole(whole, train, item.edits, "items")
+    assert sorted(gone.log.to_frame()["item_id"]) == ["a", "c", "d", "e"]
+    assert len(gone.edits) == 3
+
+
+def test_the_log_before_a_night_lacks_what_was_appended() -> None:
+    log = make([[(0, 0), (1, 1), (2, 2)], [(1, 0), (3, 1)]])
+    train = Split(log=log, n_train=np.array([2, 1])).train
+    night = appended(train, np.array([1]))
+    assert night.log is train
+    assert night.edits.kind == "append"
+    assert night.edits.to_frame(log.vocabulary).rows() == [
+        ("append", int(log.interaction_ids[1]), "u0", 1, None, "b"),
+    ]
+    assert before_night(log, night.edits).interaction_ids.tolist() == log.interaction_ids[[0, 2, 3, 4]].tolist()
+    with pytest.raises(DataError, match="edits name interactions that the log lacks"):
+        before_night(of_lengths(2, seed=5), night.edits)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Choices, Entry, LogFile, ModelName, OutFolder, Output, SplitMethod
+from finestrec.cli.options import SPEC_HELP, Choices, Entry, LogFile, ModelName, OutFolder, Output, SplitMethod
 
 if TYPE_CHECKING:
     from finestrec.cli.terminal import Terminal
@@ -31,9 +31,7 @@ def audit(
     ] = "retrain,warm_start,finest",
     perturb: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="SPEC", show_default=False, help=f"KIND:SELECTOR:AMOUNT, repeatable. [default: {DELETION}]"
-        ),
+        typer.Option(metavar="SPEC", show_default=False, help=f"{SPEC_HELP} Repeatable. [default: {DELETION}]"),
     ] = None,
     regimes: Annotated[
         str, typer.Option(metavar="A,B", help="anchored-update, authors-protocol, unanchored.")
@@ -86,7 +84,7 @@ def audit(
     }
     whole = config.data.read(log)
     parts = prepare(whole, config).split
-    _check(what, parts, engine)
+    _check(what, parts, engine, config.recipe.training.max_length)
     inputs = {"fingerprint of LOG": whole.fingerprint, **what}
     table = None
     if users is not None:
@@ -126,7 +124,7 @@ def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]
             terminal.show(found.table(regime, perturbation))
 
 
-def _check(what: Mapping[str, Any], parts: "Split", engine: str) -> None:
+def _check(what: Mapping[str, Any], parts: "Split", engine: str, max_length: int) -> None:
     """Refuse before a folder is touched what would be refused in the middle of it."""
     from finestrec.errors import OptionError
     from finestrec.perturbation.spec import Perturbation
@@ -134,7 +132,7 @@ def _check(what: Mapping[str, Any], parts: "Split", engine: str) -> None:
     from finestrec.stabilizers import stabilizer_type
 
     for spec in what["perturbations"]:
-        Perturbation.parse(spec).amount.of(len(parts.train))
+        Perturbation.parse(spec).apply(parts.train, what["seeds"][0], max_length)
     for name in ("methods", "regimes", "perturbations"):
         if not what[name] or len(set(what[name])) < len(what[name]):
             raise OptionError(f"the {name} are {', '.join(what[name]) or 'none'}; expected one or more different ones")

@@ -73,7 +73,7 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
     with entered(folder.path / "run", plan, resume=entry.resume, force=entry.force) as inner:
         if not inner.finished:
             Maker(inner, data=log_file.name, progress=terminal.progress("training")).train(stored)
-    count = Perturbation.parse(DELETION).amount.of(len(train))
+    count = len(Perturbation.parse(DELETION).rows(train, config.seed))
     terminal.say(
         f"{count} of {len(train):,} training interactions {'is' if count == 1 else 'are'} deleted. On what is left it"
         " is trained again from the start, by a warm start, and by FINEST; each is compared with the model before,"

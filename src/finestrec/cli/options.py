@@ -35,6 +35,11 @@ SplitMethod = Annotated[
         help="What is held out for evaluation: last-fraction, leave-one-out, time or none.",
     ),
 ]
+SPEC_HELP = (
+    "KIND:SELECTOR:AMOUNT, e.g. delete:random:0.001. Kinds: delete, replace, insert. Selectors: random, earliest,"
+    " latest, casper, user, item. Or append:cut:DAYS."
+)
+"""What a perturbation may be."""
 
 
 def _one(key: str, value: Any) -> "Layer":

@@ -6,53 +6,67 @@ from typing import Annotated
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Choices, Force, LogFile, Output, SplitMethod, refuse_existing
+from finestrec.cli.options import SPEC_HELP, Choices, Force, LogFile, Output, SplitMethod, refuse_existing
 
 
 @grouped
 def perturb(
     log: LogFile,
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", show_default=False, help="KIND:SELECTOR:AMOUNT, e.g. delete:random:0.001.")
-    ],
+    spec: Annotated[str, typer.Argument(metavar="SPEC", show_default=False, help=SPEC_HELP)],
     out: Annotated[Path, typer.Option(metavar="LOG2", show_default=False, help="A .csv, .tsv or .parquet file.")],
     choices: Choices,
     output: Output,
     split: SplitMethod = None,
     force: Force = False,
 ) -> None:
-    """Edit the training part of a log, and write the whole log and the list of edits."""
+    """Edit the training part of a log, and write the whole log and the list of edits.
+
+    Deleting users or items erases their held-out interactions too. append:cut:DAYS edits nothing: LOG2 is the log,
+    and beside it stands the log before the last days of training.
+    """
     from finestrec.cli.show import described
     from finestrec.data.lists import write_lists
     from finestrec.data.sources import write_log
     from finestrec.perturbation.spec import Perturbation
-    from finestrec.perturbation.whole import edit_whole
+    from finestrec.perturbation.whole import before_night, edit_whole, erase_whole
     from finestrec.runs.making import prepare
 
     terminal = output.terminal()
     perturbation = Perturbation.parse(spec)
     config = choices.compose(below=[{"model": {"name": "lrurec"}}], split__method=split)
-    edits_file = out.with_name(f"{out.stem}.edits{out.suffix}")
-    refuse_existing(out, edits_file, force=force, inputs=[log])
+    files = {"edits": out.with_name(f"{out.stem}.edits{out.suffix}")}
+    if perturbation.kind == "append":
+        files["base"] = out.with_name(f"{out.stem}.base{out.suffix}")
+    refuse_existing(out, *files.values(), force=force, inputs=[log, perturbation.ids])
     whole = config.data.read(log)
     train = prepare(whole, config).split.train
-    perturbed = perturbation.apply(train, config.seed)
-    edited = edit_whole(whole, train, perturbed.edits)
+    perturbed = perturbation.apply(train, config.seed, config.recipe.training.max_length)
+    edits = perturbed.edits.to_frame(train.vocabulary)
+    if perturbation.erases:
+        erased = erase_whole(whole, train, perturbed.edits, perturbation.erases)
+        edited, edits = erased.log, erased.edits.to_frame(whole.vocabulary)
+    elif perturbation.kind == "append":
+        edited = whole
+        write_log(before_night(whole, perturbed.edits), files["base"])
+    else:
+        edited = edit_whole(whole, train, perturbed.edits)
     write_log(edited, out)
-    write_lists(perturbed.edits.to_frame(train.vocabulary), edits_file)
-    verb = {"delete": "deleted", "replace": "replaced", "insert": "inserted"}[perturbation.kind]
+    write_lists(edits, files["edits"])
+    verb = {"delete": "deleted", "replace": "replaced", "insert": "inserted", "append": "appended"}[perturbation.kind]
+    held_out = f", and {len(edits) - len(perturbed.edits):,} held-out or unused ones" if perturbation.erases else ""
+    names = {"edits": "the edits", "base": "the log before"}
     terminal.say(f"{log}: {described(whole.summary())}")
     terminal.say(
-        f"{len(perturbed.edits):,} interactions {verb}, of {len(train):,} training interactions; {out} has"
-        f" {len(edited):,} rows, {edits_file.name} the edits"
+        f"{len(perturbed.edits):,} interactions {verb}, of {len(train):,} training interactions{held_out}; {out} has"
+        f" {len(edited):,} rows, {', '.join(f'{path.name} {names[key]}' for key, path in files.items())}"
     )
     terminal.document(
         {
             "out": out,
-            "edits": edits_file,
+            **files,
             "perturbation": str(perturbation),
             "seed": config.seed,
-            "edited": len(perturbed.edits),
+            "edited": len(edits),
             "training_interactions": len(train),
             "interactions": len(edited),
         }

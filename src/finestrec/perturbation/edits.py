@@ -5,7 +5,7 @@ disappears shifts no index, and a user without interactions keeps the row of the
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from finestrec.data.log import NEW_INTERACTION, NO_ITEM, InteractionLog, Vocabulary
 from finestrec.errors import OptionError
+from finestrec.perturbation.keys import hashed_rows
+from finestrec.randomness import StreamName
 
 EditKind = Literal["delete", "replace", "insert"]
+Kind = Literal["delete", "replace", "insert", "append"]
 SubstituteRule = Literal["least_popular", "random", "most_popular"]
 
 
@@ -23,15 +26,15 @@ class Edits:
     """What was changed, one row an edit, in row order of the log before the edit.
 
     Attributes:
-        kind: delete, replace or insert.
-        interaction_ids: The interaction that was deleted, replaced or inserted before, int64, shape (n,).
+        kind: delete, replace, insert or append.
+        interaction_ids: The interaction that was deleted, replaced, inserted before or appended, int64, shape (n,).
         users: Its user index, int64, shape (n,).
         times: Its time, which a new interaction takes over, int64, shape (n,).
-        old_items: The item that is gone, int32, shape (n,); -1 for insert.
+        old_items: The item that is gone, int32, shape (n,); -1 for insert and append.
         new_items: The item that is new, int32, shape (n,); -1 for delete.
     """
 
-    kind: EditKind
+    kind: Kind
     interaction_ids: NDArray[np.int64]
     users: NDArray[np.int64]
     times: NDArray[np.int64]
@@ -62,7 +65,12 @@ class Edits:
 
 @dataclass(frozen=True, eq=False)
 class PerturbedLog:
-    """A log after an edit; its `origin` is the log before."""
+    """A log after an edit.
+
+    Attributes:
+        log: Its `origin` is the log before.
+        edits: What was done.
+    """
 
     log: InteractionLog
     edits: Edits
@@ -110,8 +118,28 @@ def edit(
         )
         old, new = none, items
     else:
-        raise OptionError(f"unknown kind of perturbation {kind!r}; known are delete, replace, insert")
-    edits = Edits(
+        raise OptionError(f"unknown kind of perturbation {kind!r}; known are {', '.join(get_args(EditKind))}")
+    return PerturbedLog(edited, _edits(log, kind, rows, old, new))
+
+
+def appended(log: InteractionLog, rows: NDArray[np.int64]) -> PerturbedLog:
+    """A log as what came of an earlier one by appending some of its rows.
+
+    Args:
+        log: The log after.
+        rows: Positions in it of what is new, distinct and ascending, shape (n,).
+
+    Returns:
+        `log` itself, not an edited one, and the edits.
+    """
+    none = np.full(len(rows), NO_ITEM, dtype=np.int32)
+    return PerturbedLog(log, _edits(log, "append", rows, none, log.items[rows]))
+
+
+def _edits(
+    log: InteractionLog, kind: Kind, rows: NDArray[np.int64], old: NDArray[np.int32], new: NDArray[np.int32]
+) -> Edits:
+    return Edits(
         kind=kind,
         interaction_ids=log.interaction_ids[rows],
         users=np.searchsorted(log.offsets, rows, side="right") - 1,
@@ -119,32 +147,55 @@ def edit(
         old_items=old,
         new_items=new,
     )
-    return PerturbedLog(edited, edits)
 
 
-def substitutes(log: InteractionLog, rule: SubstituteRule, count: int, rng: np.random.Generator) -> NDArray[np.int32]:
+def substitutes(
+    log: InteractionLog,
+    rule: SubstituteRule,
+    rows: NDArray[np.int64],
+    seed: int,
+    *indices: int,
+    stream: StreamName = "perturbation",
+    differing: bool = False,
+) -> NDArray[np.int32]:
     """Items for replaced and inserted interactions.
 
     Args:
         log: The training log; popularity is counted in it alone.
         rule: least_popular: the item of lowest count >= 1, ties to the lowest index (FINEST's choice);
             most_popular: the item of highest count, ties to the lowest index; random: uniformly among all items.
-        count: How many are needed.
-        rng: Used by `random` only.
+        rows: What is replaced or inserted before, shape (n,).
+        seed: Drives `random` only; the draws are keyed by interaction id.
+        indices: Tell draws apart, as in `finestrec.randomness.hashed`.
+        stream: The stream of `random`.
+        differing: Give no row the item that it has: the next by the same rule, or uniformly among all others.
 
     Returns:
-        Item indices, int32, shape (count,).
+        Item indices, int32, shape (n,).
 
     Raises:
-        OptionError: If the rule is unknown.
+        OptionError: If the rule is unknown, or items are to differ and there is only one.
     """
+    if rule not in get_args(SubstituteRule):
+        raise OptionError(f"unknown substitute item {rule!r}; known are {', '.join(get_args(SubstituteRule))}")
+    if differing and log.n_items < 2:
+        raise OptionError("no item can be replaced by another in a catalogue of one item; use delete or insert")
+    old = log.items[rows]
     if rule == "random":
-        return rng.integers(0, log.n_items, size=count, dtype=np.int32)
-    counts = log.item_counts
-    if rule == "least_popular":
-        item = int(np.argmin(np.where(counts > 0, counts, np.iinfo(np.int64).max)))
-    elif rule == "most_popular":
-        item = int(np.argmax(counts))
-    else:
-        raise OptionError(f"unknown substitute item {rule!r}; known are least_popular, random, most_popular")
-    return np.full(count, item, dtype=np.int32)
+        # Keyed apart from the draw of the rows: the chosen ones have the lowest numbers there.
+        draws = hashed_rows(log, rows, seed, stream, *indices, 1)
+        if not differing:
+            return (draws % np.uint64(log.n_items)).astype(np.int32)
+        others = (draws % np.uint64(log.n_items - 1)).astype(np.int32)
+        return others + (others >= old)
+    best, next_best = _extremes(log.item_counts, rule)
+    return np.where(differing & (old == best), next_best, best).astype(np.int32)
+
+
+def _extremes(counts: NDArray[np.int64], rule: SubstituteRule) -> tuple[int, int]:
+    """The first two items by a rule; where no second one has interactions, the first of those without."""
+    last = np.iinfo(np.int64).max
+    key = -counts if rule == "most_popular" else np.where(counts > 0, counts, last - 1)
+    best = int(np.argmin(key))
+    key[best] = last
+    return best, int(np.argmin(key))

@@ -119,7 +119,7 @@ class Finest:
         kind = self._options.kinds[int(rng.integers(len(self._options.kinds)))]
         count = max(1, int(self._options.rho * len(self._log)))
         rows = random_rows(self._log, count, self._seed, epoch, stream="simulation")
-        items = substitutes(self._log, self._options.substitute, count, rng)
+        items = substitutes(self._log, self._options.substitute, rows, self._seed, epoch, stream="simulation")
         return edit(self._log, kind, rows, items).log
 
     def _n_preserved(self) -> int:

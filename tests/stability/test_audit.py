@@ -1,5 +1,6 @@
 """The audit: what is trained once, what rows say, floors, resuming, other people's models."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from strangers import Popular, ShortLists
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import Split, SplitOptions, split
 from finestrec.errors import DataError, OptionError, RunFolderError
-from finestrec.perturbation.selectors import SELECTORS
+from finestrec.perturbation.selectors import SELECTORS, casper_rows
 from finestrec.stability.audit import audit
+from finestrec.stability.comparing import judge
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow
-from finestrec.stabilizers import Recipe
+from finestrec.stabilizers import Recipe, stabilizer_type
 
 SPEC = "delete:random:0.01"
 
@@ -151,6 +153,55 @@ def test_a_folder_is_entered_again_and_nothing_is_trained_twice(
     assert [r.measures for r in rerun.rows] == [r.measures for r in whole.rows]
 
 
+def test_a_night_is_audited_from_the_log_before_it(parts: Split, small_recipe: Recipe) -> None:
+    daily = replace(parts.log, times=parts.log.times * 86_400)
+    days = split(daily)
+    found = audit(days, small_recipe, perturbations=["append:cut:2"], seeds=[0], floors=False)
+    base = days.train.times <= days.train.times.max() - 2 * 86_400
+    before = days.train.keep(base)
+    assert 0 < len(before) < len(days.train)
+    night = {r.method: r for r in found.rows if r.perturbation and r.regime == "anchored-update"}
+    assert set(night) == {"retrain", "warm_start", "finest"}
+    assert {r.log_fingerprint for r in night.values()} == {before.fingerprint}
+    # The reference is trained on the log before, dealt as D' is; the new side is the model of the whole training log.
+    test = days.held_out(small_recipe.training.max_length)
+    models = {}
+    for name, log in (("before", replace(before, origin=days.train)), ("after", days.train)):
+        models[name] = judge(stabilizer_type("retrain")(small_recipe).fit(log, 0), test).accuracy()
+    assert night["retrain"].reference_accuracy == models["before"]
+    assert night["retrain"].accuracy == models["after"]
+    assert models["before"] != models["after"]
+    assert {r.reference_accuracy["MRR"] for r in night.values()} == {models["before"]["MRR"]}
+    plain = next(r for r in found.rows if r.perturbation is None and r.method == "retrain")
+    assert plain.log_fingerprint == days.train.fingerprint
+    assert plain.reference_accuracy == models["after"]
+
+
+def test_cascades_are_as_long_as_the_input(parts: Split) -> None:
+    picked = []
+    for max_length in (2, 10):
+        logs: list[InteractionLog] = []
+        fitters = {"retrain": Popular(), "seen": Seeing(logs)}
+        audit(parts, fitters, perturbations=["delete:casper:5"], methods=["seen"], floors=False, max_length=max_length)
+        ids = [set(log.interaction_ids.tolist()) for log in logs]
+        gone = next(set(parts.train.interaction_ids.tolist()) - found for found in ids if len(found) < len(parts.train))
+        rows = casper_rows(parts.train, 5, 0, max_length=max_length)
+        assert gone == set(parts.train.interaction_ids[rows].tolist())
+        picked.append(gone)
+    assert picked[0] != picked[1]
+
+
+class Seeing(Popular):
+    """Keeps the logs that it is given."""
+
+    def __init__(self, logs: list[InteractionLog]) -> None:
+        self.logs = logs
+
+    def fit(self, log: InteractionLog, seed: int, incumbent: Any = None) -> Any:
+        self.logs.append(log)
+        return super().fit(log, seed, incumbent)
+
+
 def test_only_the_regimes_that_were_asked_for_have_rows(parts: Split, small_recipe: Recipe) -> None:
     found = audit(parts, small_recipe, perturbations=[SPEC], regimes=["authors-protocol"], methods=["finest"])
     assert {r.regime for r in found.rows} == {"floor", "authors-protocol"}
@@ -213,6 +264,22 @@ class Counting(Popular):
 def test_unknown_words_are_refused(change: dict[str, Any], message: str, parts: Split, small_recipe: Recipe) -> None:
     with pytest.raises(OptionError, match=message):
         audit(parts, small_recipe, **change)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("delete:random:100%", "deletes all"),
+        ("delete:user:100000", "users with training interactions"),
+        ("append:cut:1000", "nothing before the cut"),
+    ],
+)
+def test_perturbations_that_do_not_fit_are_refused_before_anything_is_trained(
+    spec: str, message: str, parts: Split, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        audit(parts, small_recipe, perturbations=["delete:random:3", spec], folder=tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()
 
 
 def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:

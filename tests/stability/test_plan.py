@@ -9,6 +9,7 @@ from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.plan import Comparison, Plan, Training, plan
 
 ONE, TWO = Perturbation.parse("delete:random:0.1%"), Perturbation.parse("insert:random:3:item=popular")
+NIGHT = Perturbation.parse("append:cut:7")
 METHODS = ("retrain", "warm_start", "finest")
 REGIMES: Any = ("anchored-update", "authors-protocol", "unanchored")
 
@@ -81,15 +82,42 @@ def test_dependents_are_found_through_others() -> None:
     assert not any(key.endswith(("warm_start.D.seed0", "finest.D.seed0")) for key in found)
 
 
-def test_names_of_files_are_short_and_stay_apart() -> None:
-    def key(spec: str) -> str:
-        class Odd(Perturbation):
-            def __str__(self) -> str:
-                return spec
+def test_a_night_ends_where_the_others_begin() -> None:
+    found = plan([ONE, NIGHT], METHODS, REGIMES, [0], floors=True)
+    alone = plan([ONE], METHODS, REGIMES, [0], floors=True)
+    more = {key: set(work.needs) for key, work in trainings(found).items() if key not in alone.works}
+    # D is the log before the night, so what is trained on D' of the others' D is shared.
+    assert more == {
+        "retrain.append-cut-7.seed0": set(),
+        "warm_start.D.seed0.after-append-cut-7": {"retrain.append-cut-7.seed0"},
+        "finest.D.seed0.after-append-cut-7": {"retrain.append-cut-7.seed0"},
+        "continue.append-cut-7.seed0": {"retrain.append-cut-7.seed0"},
+        "finest.append-cut-7.seed0": {"retrain.append-cut-7.seed0"},
+        "finest-follow.D.seed0.after-append-cut-7": {"retrain.D.seed0", "retrain.append-cut-7.seed0"},
+        "finest-own.D.seed0": {"retrain.D.seed0"},
+    }
+    night = {(c.regime, c.method, c.other_seed): (c.old, c.new) for c in found.comparisons if c.perturbation is NIGHT}
+    assert night == {
+        ("anchored-update", "retrain", 1): ("retrain.append-cut-7.seed0", "retrain.D.seed1"),
+        ("anchored-update", "retrain", None): ("retrain.append-cut-7.seed0", "retrain.D.seed0"),
+        ("anchored-update", "warm_start", None): (
+            "retrain.append-cut-7.seed0",
+            "warm_start.D.seed0.after-append-cut-7",
+        ),
+        ("anchored-update", "finest", None): ("retrain.append-cut-7.seed0", "finest.D.seed0.after-append-cut-7"),
+        ("authors-protocol", "retrain", None): ("continue.append-cut-7.seed0", "continue.D.seed0"),
+        ("authors-protocol", "finest", None): (
+            "finest.append-cut-7.seed0",
+            "finest-follow.D.seed0.after-append-cut-7",
+        ),
+        ("unanchored", "finest", None): ("finest.append-cut-7.seed0", "finest-own.D.seed0"),
+    }
+    two = plan([NIGHT, Perturbation.parse("append:cut:8")], METHODS, REGIMES, [0], floors=False)
+    keys = [comparison.key for comparison in two.comparisons]
+    assert len(set(keys)) == len(keys)
 
-        return Training("retrain", Odd("delete", "random", ONE.amount), 0).key
 
-    names = [key(spec) for spec in ("delete:user:0:ids=/a/b", "delete:user:0:ids=/a-b", "d" * 300, "d" * 301)]
-    assert len(set(names)) == 4
-    assert not any("/" in name for name in names)
-    assert max(map(len, names)) < 100
+def test_each_log_has_a_name_of_its_own() -> None:
+    specs = ["delete:user:3", "delete:user:3%", "insert:user:3", "insert:user:3:item=popular", "append:cut:3"]
+    names = {Training("retrain", Perturbation.parse(spec), 0).key for spec in specs}
+    assert len(names) == len(specs)

@@ -64,7 +64,8 @@ def audit(
         recipe: A model of ours and its training; or, for any other model, a `Fitter` for each method, `retrain`
             among them, or a class or function of no arguments that makes it. Those are audited in the regime
             anchored-update.
-        perturbations: What is done to the training log, each for itself.
+        perturbations: What is done to the training log, each for itself. append:cut:DAYS is a night: D ends that many
+            days before the training log does, and D' is the training log.
         methods: Names of `STABILIZERS`, by default all of them, or all fitters; `retrain` is always trained, because
             all others start from it.
         regimes: anchored-update, authors-protocol, unanchored; by default the first two, or the first for fitters.
@@ -72,7 +73,8 @@ def audit(
             the next one too.
         seeds: Each drives a whole set of runs, the perturbation included.
         instances: all test instances, or each user's first.
-        max_length: Longest history of a test instance, for fitters; a recipe has its own.
+        max_length: Longest input, of test instances and where cascades are looked for, for fitters; a recipe has its
+            own.
         folder: Where finished trainings are kept, by default for the time of the call only; a rerun with the same
             arguments does what is missing. What fitters return is not kept, only what came of the comparisons.
         data: A name of the log, for the rows.
@@ -89,7 +91,8 @@ def audit(
         The rows, with words and tables.
 
     Raises:
-        OptionError: If a name is unknown, or fitters cannot be made in other processes.
+        OptionError: If a name is unknown, a perturbation does not fit the log, or fitters cannot be made in other
+            processes.
         DataError: If there are no test instances, or the table of users cannot be joined.
         RunFolderError: If the folder holds trainings of other options, or of another version.
         JobsFailedError: If jobs failed, after all others were done.
@@ -109,23 +112,28 @@ def audit(
         test = test.subset(test.is_first)
     if len(test) == 0:
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
+    for perturbation in parsed:
+        perturbation.apply(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
     slices = None if users is None else user_slices(users, split.log.vocabulary)
     what = plan(parsed, methods, regimes, seeds, floors=floors)
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
         identity["users"] = None if users is None else table_fingerprint(users)
         table = JobTable(path, identity)
-        bench = Workbench(what, split, test, recipe, path, threads, slices)
+        bench = Workbench(what, split, test, recipe, path, max_length, threads, slices)
         grid = Grid(what, table, bench, on_event or (lambda _: None), progress or JobsProgress())
         grid.run(lambda: place.engine_for(bench))
         common = {
             "model": _options(recipe)["model"],
             "data": data,
-            "log_fingerprint": split.train.fingerprint,
             "options": _options(recipe),
             "instances": instances,
         }
-        rows = [_row(comparison, table, common) for comparison in what.comparisons]
+        bases = {change: change.base(split.train) if change else split.train for change in (None, *parsed)}
+        rows = [
+            _row(each, table, {**common, "log_fingerprint": bases[each.perturbation].fingerprint})
+            for each in what.comparisons
+        ]
         return StabilityAudit.of(rows, lambda row: table.table(row.comparison))
 
 

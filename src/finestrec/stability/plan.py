@@ -14,10 +14,11 @@ perturbed log D'::
     retrain.D.again      the same run twice                  floor same_seed
     retrain.D, seed t                                        floor other_seed
     retrain.D', seed t                                       anchored-update, retrain with other_seed
+
+A night (append) is the other way round: D' is the training log that all others call D, and D a log of its own, cut
+short. Floors and rows without a perturbation are those of the training log.
 """
 
-import hashlib
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -34,11 +35,12 @@ class Training:
 
     Attributes:
         method: A name of `STABILIZERS` or of a fitter; or continue, finest-follow, finest-own.
-        perturbation: Of the log that it is trained on, drawn by the seed; None for D.
+        perturbation: Of the log that it is trained on, drawn by the seed; None for the training log. A night stands
+            for the log before it.
         seed: Drives every stream.
         incumbent: Key of the training that it starts from, if any.
         anchor: Key of the training whose lists are preserved, where that is not the incumbent.
-        repeat: Names a repetition of the same training.
+        repeat: Tells apart what the rest does not: a repetition, or the night after which it is.
     """
 
     method: str
@@ -167,59 +169,70 @@ class _Planner:
             if seed < other:
                 yield Comparison("floor", "other_seed", None, seed, base, self._retrain(None, other), other)
             for perturbation in self.perturbations if "anchored-update" in self.regimes else []:
-                new = self._retrain(perturbation, other)
-                yield Comparison("anchored-update", "retrain", perturbation, seed, base, new, other)
+                before, after = sides(perturbation)
+                pair = (self._retrain(before, seed), self._retrain(after, other))
+                yield Comparison("anchored-update", "retrain", perturbation, seed, *pair, other)
 
     def _regime(self, regime: Regime, perturbation: Perturbation, seed: int) -> Iterator[Comparison]:
         both: list[Perturbation | None] = [None, perturbation]
         # D in place of D' does not depend on the perturbation: one row for all of them.
-        for log in both if perturbation is self.perturbations[0] else both[1:]:
+        for change in both if perturbation is self.perturbations[0] else both[1:]:
+            before, after = sides(change)
+            notes = () if change else (_SAME_RUN,)
             for method in self.methods:
                 if regime == "anchored-update":
-                    yield self._anchored(method, log, seed)
+                    yield self._anchored(method, change, seed)
                 elif method == "retrain" and regime == "authors-protocol":
-                    sides = (self._continued(None, seed), self._continued(log, seed))
-                    yield Comparison(regime, method, log, seed, *sides, notes=() if log else (_SAME_RUN,))
+                    pair = (self._continued(before, seed), self._continued(after, seed))
+                    yield Comparison(regime, method, change, seed, *pair, notes=notes)
                 elif method == "finest":
-                    old = self._tuned(method, None, seed)
-                    new = self._followed(regime, log, seed) if log else old
-                    yield Comparison(regime, method, log, seed, old, new, notes=() if log else (_SAME_RUN,))
+                    old = self._tuned(method, before, before, seed)
+                    new = self._followed(regime, before, after, seed) if change else old
+                    yield Comparison(regime, method, change, seed, old, new, notes=notes)
 
-    def _anchored(self, method: str, log: Perturbation | None, seed: int) -> Comparison:
-        base = self._retrain(None, seed)
+    def _anchored(self, method: str, change: Perturbation | None, seed: int) -> Comparison:
+        before, after = sides(change)
+        base = self._retrain(before, seed)
         if method != "retrain":
-            return Comparison("anchored-update", method, log, seed, base, self._tuned(method, log, seed))
-        again = self.floors and log is None and seed == self.seeds[0]
-        new = self._retrain(log, seed, ".again" if again else "")
-        return Comparison("anchored-update", method, log, seed, base, new, notes=() if log or again else (_SAME_RUN,))
+            new = self._tuned(method, before, after, seed)
+            return Comparison("anchored-update", method, change, seed, base, new)
+        again = self.floors and change is None and seed == self.seeds[0]
+        new = self._retrain(after, seed, ".again" if again else "")
+        notes = () if change or again else (_SAME_RUN,)
+        return Comparison("anchored-update", method, change, seed, base, new, notes=notes)
 
     # Trainings. Each is planned unless it is, and gives its key.
 
     def _retrain(self, log: Perturbation | None, seed: int, repeat: str = "") -> str:
         return self._add(Training("retrain", log, seed, repeat=repeat))
 
-    def _tuned(self, method: str, log: Perturbation | None, seed: int) -> str:
-        return self._add(Training(method, log, seed, incumbent=self._retrain(None, seed)))
+    def _tuned(self, method: str, before: Perturbation | None, log: Perturbation | None, seed: int) -> str:
+        repeat = _after(before) if log is None else ""
+        return self._add(Training(method, log, seed, incumbent=self._retrain(before, seed), repeat=repeat))
 
     def _continued(self, log: Perturbation | None, seed: int) -> str:
         return self._add(Training("continue", log, seed, incumbent=self._retrain(log, seed)))
 
-    def _followed(self, regime: Regime, log: Perturbation, seed: int) -> str:
+    def _followed(self, regime: Regime, before: Perturbation | None, log: Perturbation | None, seed: int) -> str:
         base = self._retrain(log, seed)
         if regime == "unanchored":
             return self._add(Training("finest-own", log, seed, incumbent=base))
-        return self._add(Training("finest-follow", log, seed, incumbent=base, anchor=self._retrain(None, seed)))
+        anchor = self._retrain(before, seed)
+        return self._add(Training("finest-follow", log, seed, base, anchor, repeat=_after(before)))
 
     def _add(self, training: Training) -> str:
         return self.plan.works.setdefault(training.key, training).key
 
 
+def sides(perturbation: Perturbation | None) -> tuple[Perturbation | None, Perturbation | None]:
+    """What D and D' are as the log of a `Training`; without a perturbation both are the training log."""
+    return (perturbation, None) if perturbation is not None and perturbation.kind == "append" else (None, perturbation)
+
+
+def _after(night: Perturbation | None) -> str:
+    return "" if night is None else f".after-{night.key}"
+
+
 def _log_name(perturbation: Perturbation | None) -> str:
-    """A log in file names: the SPEC, with a digest of it where that cannot be written out."""
-    if perturbation is None:
-        return "D"
-    spec = str(perturbation)
-    name = re.sub(r"[^\w.=-]", "-", spec.replace("%", "pct"))
-    if not re.fullmatch(r"[\w.=:%-]{1,60}", spec):
-        name = f"{name[:60]}.{hashlib.blake2b(spec.encode(), digest_size=4).hexdigest()}"
-    return name
+    """A log in file names."""
+    return "D" if perturbation is None else perturbation.key

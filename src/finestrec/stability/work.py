@@ -83,6 +83,7 @@ class Workbench:
         test: The test instances.
         recipe: A model of ours and its training, or a fitter or its factory for each method.
         folder: Where checkpoints and tables of comparisons are.
+        max_length: Longest input, which bounds cascades.
         threads: CPU threads, or None to leave torch's number as it is.
         users: Slices of the users, one line a user of the log; see `user_slices`.
     """
@@ -92,6 +93,7 @@ class Workbench:
     test: Instances
     recipe: Recipe | Mapping[str, Fitter | Factory]
     folder: Path
+    max_length: int
     threads: int | None = None
     users: pl.DataFrame | None = None
     _logs: dict[str, InteractionLog] = field(default_factory=dict)
@@ -162,15 +164,24 @@ class Workbench:
     def _log(self, perturbation: Perturbation | None, seed: int) -> InteractionLog:
         if perturbation is None:
             return self.split.train
-        return _remember(self._logs, f"{perturbation} {seed}", lambda: perturbation.apply(self.split.train, seed).log)
+
+        def edited() -> InteractionLog:
+            if perturbation.kind == "append":
+                return perturbation.base(self.split.train)
+            return perturbation.apply(self.split.train, seed, self.max_length).log
+
+        return _remember(self._logs, f"{perturbation} {seed}", edited)
 
     def _compare(self, work: Comparison, rankers: Rankers) -> dict[str, Any]:
         before, after = (self._judge(key, rankers) for key in work.needs)
         log = self._log(work.perturbation, work.seed if work.other_seed is None else work.other_seed)
-        values, table = compared(before, after, self.test, self.split.train, log, self._slices)
+        logs = (self.split.train, log)
+        if work.perturbation is not None and work.perturbation.kind == "append":
+            logs = (log, self.split.train)  # the log as it is has the night, and what is trained anew is its base
+        values, table = compared(before, after, self.test, *logs, self._slices)
         with aside(table_file(self.folder, work.key)) as temporary:
             table.write_parquet(temporary)
-        change = log_change(self.split.train, log) if work.perturbation else None
+        change = log_change(*logs) if work.perturbation else None
         return {**values, "log_change": change, "notes": [*values["notes"], *work.notes]}
 
     @cached_property

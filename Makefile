@@ -44,6 +44,7 @@ bench: install
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.perturbation
 	$(BIN)/python -m benchmarks.statistics
+	$(BIN)/python -m benchmarks.casper
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.training

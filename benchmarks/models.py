@@ -89,6 +89,8 @@ class Turns:
         self.steps, self.turn = 0, 0
 
     def step(self, epoch: int, loss: float) -> None:  # noqa: ARG002
+        if epoch == 0:  # warms up
+            return
         self.steps += 1
         while self.turn < TURNS and self.steps >= self.after[self.turn]:
             began = time.perf_counter()
@@ -103,7 +105,7 @@ class Turns:
 
 def compare(name: str, log: InteractionLog, batch_size: int) -> None:
     """Print the table of one model: the plain version, the same on our batches, and ours."""
-    options = training_options(name, {"epochs": 1, "batch_size": batch_size})
+    options = training_options(name, {"epochs": 2, "batch_size": batch_size})
     cut = windows(log, options.max_length, options.window)
     bucketed = [rows_of(cut.batch(dealt), log.n_items) for dealt in cut.deal(batch_size, 0, 0)]
     plain = Plain(name, log.n_items, padded(cut, log.n_items, batch_size))

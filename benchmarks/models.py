@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import header
 from benchmarks.plain_attention import NOTHING, PlainSASRec, PlainTiSASRec
+from benchmarks.plain_bert4rec import PlainBERT4Rec
 from benchmarks.training import REDDIT
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import PADDING, SequenceBatch, Windows, windows
@@ -28,7 +29,11 @@ from finestrec.training.loop import train
 from finestrec.training.objectives import NextItem
 from finestrec.training.trained import training_options
 
-PEERS: dict[str, Callable[[int], nn.Module]] = {"sasrec": PlainSASRec, "tisasrec": PlainTiSASRec}
+PEERS: dict[str, Callable[[int], nn.Module]] = {
+    "sasrec": PlainSASRec,
+    "tisasrec": PlainTiSASRec,
+    "bert4rec": PlainBERT4Rec,
+}
 """The plain version of each model: a module of (items, times, targets) -> loss, from the number of items."""
 TURNS = 10
 

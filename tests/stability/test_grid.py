@@ -187,6 +187,14 @@ def test_a_damaged_or_missing_table_is_refused(parts: Split, small_recipe: Recip
         audit(parts, small_recipe, folder=tmp_path)
 
 
+def test_what_a_killed_process_was_writing_is_swept(parts: Split, tmp_path: Path) -> None:
+    for name in (".jobs.json.x1.json", ".retrain.D.seed0.safetensors.x2.safetensors", ".row.a.json.x3.json"):
+        (tmp_path / name).touch()
+    (tmp_path / ".theirs").touch()
+    audit(parts, {"retrain": Popular()}, perturbations=[SPEC], floors=False, folder=tmp_path)
+    assert [path.name for path in tmp_path.glob(".*")] == [".theirs"]
+
+
 class Told(JobsProgress):
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []

@@ -177,18 +177,19 @@ def _serve(pipe: Connection, bench: bytes, left: Any) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     workbench: Workbench = pickle.loads(bench)  # noqa: S301 - our parent made it a moment ago
     torch.set_num_threads(workbench.threads or 1)
-    pipe.send(None)
 
     def report(epochs: float) -> None:
         left.value = epochs
 
-    while True:
-        key, rankers = pipe.recv()
-        outcome = workbench.perform(key, rankers, report)
-        try:
-            pipe.send(outcome)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            pipe.send(Failed(f"what its fitter returned cannot be sent to another process ({error}); use jobs=1"))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        pipe.send(None)
+        while True:
+            key, rankers = pipe.recv()
+            outcome = workbench.perform(key, rankers, report)
+            try:
+                pipe.send(outcome)
+            except (pickle.PicklingError, TypeError, AttributeError) as error:
+                pipe.send(Failed(f"what its fitter returned cannot be sent to another process ({error}); use jobs=1"))
 
 
 def _leave_with_parent() -> None:

@@ -55,11 +55,12 @@ class JobTable:
         self._path = folder / TABLE
         self._identity = json.loads(json.dumps(identity))
         folder.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists() and any(folder.glob("*.safetensors")):
+        if not self._path.exists() and any(folder.glob("[!.]*.safetensors")):
             raise RunFolderError(f"{folder} holds checkpoints and no {TABLE} that says of what; use another folder")
         self._jobs = self._read() if self._path.exists() else {}
-        for leftover in [*folder.glob(".*.safetensors"), *folder.glob(".*.parquet")]:
-            leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        for suffix in ("safetensors", "json", "parquet"):
+            for leftover in folder.glob(f".*.{suffix}"):  # of a process that was killed while it wrote
+                leftover.unlink(missing_ok=True)
 
     def __getitem__(self, key: str) -> Job:
         return self._jobs[key]

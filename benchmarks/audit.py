@@ -1,6 +1,6 @@
 """An audit as a grid of shared jobs, against each cell training its incumbent, floors and perturbed runs by itself.
 
-Run as ``python -m benchmarks.audit``: LRURec on reddit.tsv, 2 selections x 2 kinds, 1 seed, 2 epochs. The cells are
+Run as ``python -m benchmarks.audit``: LRURec on reddit.tsv, 2 selectors x 2 kinds, 1 seed, 2 epochs. The cells are
 audits of their own in this process with two threads, one after another; the grid is one audit of all cells with two
 jobs at a time, of one thread each. Both make the same rows. Grids of one and two cells say what a job more costs.
 """
@@ -24,8 +24,7 @@ from finestrec.stability.plan import plan
 from finestrec.stability.rows import Regime
 from finestrec.stabilizers import Recipe
 
-# Two amounts stand for two selectors: as much is trained.
-CELLS = [f"{kind}:random:{amount}" for kind in ("delete", "replace") for amount in ("0.001", "0.01")]
+CELLS = [f"{kind}:{selector}:0.001" for kind in ("delete", "replace") for selector in ("random", "casper")]
 METHODS: tuple[str, ...] = ("retrain",)
 REGIMES: tuple[Regime, ...] = ("anchored-update",)
 

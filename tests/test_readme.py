@@ -20,6 +20,6 @@ def test_the_python_block_runs(
     monkeypatch.chdir(tmp_path)
     quick = re.sub(r'"epochs": \d+', '"epochs": 1', code).replace("[0, 1, 2]", "[0, 1]")
     exec(compile(quick, "README.md", "exec"), {})
-    assert "items, all else equal" in capsys.readouterr().out
+    assert "items with everything else equal" in capsys.readouterr().out
     audited = pl.read_parquet("audit.parquet")
     assert set(audited["method"]) == {"retrain", "warm_start", "finest", "same_seed", "other_seed"}

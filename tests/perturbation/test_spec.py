@@ -354,7 +354,8 @@ def test_a_night_is_the_training_log_and_what_of_it_is_old(log: InteractionLog, 
     assert str(perturbation) == f"append:cut:{days}"
     if not old:
         for call in (perturbation.base, lambda train: perturbation.apply(train, 0)):
-            with pytest.raises(OptionError, match=r"leaves nothing before the cut.*use fewer days"):
+            span = (latest - min(row.time for row in rows_of(log))) // 86_400
+            with pytest.raises(OptionError, match=rf"leaves nothing before the cut.* span {span}\.0 days; use fewer"):
                 call(log)
         return
     base, night = perturbation.base(log), perturbation.apply(log, 0)

@@ -175,9 +175,10 @@ class Perturbation:
             return train
         is_new = self._is_new(train)
         if is_new.all():
+            span = int(np.ptp(train.times)) / TICKS_PER_DAY[train.time_unit] if len(train) else 0.0
             raise OptionError(
-                f"{self} leaves nothing before the cut: the {len(train):,} training interactions are of one span of"
-                f" {self._amount.text} days or less; use fewer days"
+                f"{self} leaves nothing before the cut: the {len(train):,} training interactions span {span:.1f} days;"
+                " use fewer days"
             )
         return edit(train, "delete", np.flatnonzero(is_new)).log
 

@@ -1,0 +1,52 @@
+"""The summary of a finished folder, whatever made it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from finestrec.errors import RunFolderError
+from finestrec.report.of_audit import audit_summary
+from finestrec.report.of_comparison import comparison_summary
+from finestrec.report.of_run import run_summary
+from finestrec.report.summary import Summary
+from finestrec.runs.comparing import COMPARISON, read_comparison
+from finestrec.runs.folder import require_done
+from finestrec.runs.tables import LISTS, read_results, read_table
+from finestrec.stability.jobs import table_file
+from finestrec.stability.results import TABLES, StabilityAudit
+from finestrec.stability.rows import AuditRow
+
+
+def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
+    """Read a folder that `audit`, `compare`, `stabilize` or `update` made.
+
+    Args:
+        folder: Finished.
+        wanted: Raw ids of users to show, as text.
+
+    Raises:
+        RunFolderError: If it is something else, not finished, or a file of it is missing or damaged.
+        DataError: If a wanted user is not there.
+    """
+    state = require_done(folder)
+    facts = (("made by", f"finestrec {state.finestrec}, {state.command}, {state.changed}"),)
+    if state.command == "audit":
+        tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
+        found = StabilityAudit.from_json(read_results(folder), tables)
+
+        def load(row: AuditRow) -> pl.DataFrame:
+            return read_table(table_file(folder / "jobs", row.comparison))
+
+        return audit_summary(found, load, facts, wanted)
+    if state.command == "compare":
+        return comparison_summary(read_comparison(folder), pl.scan_parquet(folder / LISTS), wanted)
+    if state.command in {"stabilize", "update"}:
+        inner = folder / COMPARISON
+        row = read_results(folder)["rows"][0]
+        lists = pl.scan_parquet(inner / LISTS)
+        return run_summary(state.command, row, read_comparison(inner), lists, facts, wanted)  # type: ignore[arg-type]
+    raise RunFolderError(
+        f"{folder} was made by `finestrec {state.command}`, which compares nothing; a report is of an audit, a"
+        " comparison, or a run of `finestrec stabilize` or `finestrec update`"
+    )

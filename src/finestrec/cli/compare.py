@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Entry, Output, Seed, refuse_existing
+from finestrec.cli.options import GATE_FAILED, Entry, Output, Seed, refuse_existing
 
 if TYPE_CHECKING:
     from finestrec.cli.terminal import Terminal
     from finestrec.stability.comparison import Comparison
     from finestrec.stability.gate import Check, Verdict
-
-GATE_FAILED = 1
 
 
 def _file(name: str, help_: str) -> Any:

@@ -21,6 +21,7 @@ from finestrec.cli.demo import demo
 from finestrec.cli.models import models
 from finestrec.cli.perturb import perturb
 from finestrec.cli.recommend import recommend
+from finestrec.cli.report import report
 from finestrec.cli.simulate import simulate
 from finestrec.cli.stabilize import stabilize
 from finestrec.cli.train import train
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, models):
+for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, report, models):
     app.command()(command)
 
 

@@ -12,6 +12,9 @@ from finestrec.cli.terminal import Terminal
 if TYPE_CHECKING:
     from finestrec.config import Config, Layer
 
+GATE_FAILED = 1
+"""The exit code of a gate that failed and of a budget that was not met."""
+
 LogFile = Annotated[
     Path,
     typer.Argument(

@@ -1,17 +1,23 @@
 """A run brought up to date on a later log: what `stabilize` and `update` share."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finestrec.cli.options import Choices, Entry
+import typer
+
+from finestrec.cli.options import GATE_FAILED, Choices, Entry
 from finestrec.cli.show import comparison_table
 from finestrec.cli.terminal import Terminal
 from finestrec.config import Config
 from finestrec.errors import OptionError
 from finestrec.runs import Plan, Run, entered, load_run, read_results
+from finestrec.runs.comparing import COMPARISON, read_comparison
 from finestrec.runs.making import Maker
 from finestrec.runs.night import Night, growing_night, next_night
+from finestrec.stability.comparison import measure_names
+from finestrec.stability.gate import Verdict, check_names, judged, parse_budget
 from finestrec.stabilizers import stabilizer_type
 
 
@@ -27,6 +33,7 @@ class Renewal:
     choices: Choices
     entry: Entry
     terminal: Terminal
+    budget: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Train, compare with the run, and show both.
@@ -41,6 +48,9 @@ class Renewal:
         incumbent = load_run(self.folder)
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
+        budget = tuple(parse_budget(text) for text in self.budget)
+        depth = min(config.lists.k, incumbent.config.lists.k)
+        check_names(budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
         whole = incumbent.log if self.log is None else config.data.read(self.log)
         night = (next_night if self.command == "stabilize" else growing_night)(incumbent, whole)
         plan = Plan(self.command, config, self._inputs(incumbent, night))
@@ -50,9 +60,12 @@ class Renewal:
                 self.terminal.say(f"{self.out} is finished already")
             else:
                 progress = self.terminal.progress(f"{self.method} of {config.model_name}")
-                maker = Maker(new, data=(self.log or self.folder).name, progress=progress)
+                maker = Maker(new, data=(self.log or self.folder).name, progress=progress, budget=budget)
                 (maker.stabilize if self.command == "stabilize" else maker.update)(incumbent, night, self.method)
-        self._show(night)
+        verdicts = judged(read_comparison(self.out / COMPARISON), budget)
+        self._show(night, verdicts)
+        if any(verdict.failed for verdict in verdicts):
+            raise typer.Exit(GATE_FAILED)
 
     def _inputs(self, incumbent: Run, night: Night) -> dict[str, Any]:
         return {
@@ -62,16 +75,32 @@ class Renewal:
             "weights of the run": incumbent.weights_fingerprint,
         }
 
-    def _show(self, night: Night) -> None:
-        results = read_results(self.out)
+    def _show(self, night: Night, verdicts: Sequence[Verdict]) -> None:
+        results, served = read_results(self.out), read_results(self.out / COMPARISON)
         row = results["rows"][0]
         before = {"measures": dict.fromkeys(row["measures"], None), "accuracy": row["reference_accuracy"]}
         after = (self.method.replace("_", " "), row)
         self.terminal.show(
-            comparison_table([("the run", before), after], "against the run's own lists"),
+            comparison_table([("the run", before), after], "the models, on held-out interactions"),
+            _served(served),
+            *(_budgeted(verdict) for verdict in verdicts),
             f"saved in {self.out}",
         )
-        self.terminal.document({"out": self.out, "log": night.summary(), "results": results})
+        document = {"out": self.out, "log": night.summary(), "results": results, "comparison": served}
+        if verdicts:
+            document["within_budget"] = not any(verdict.failed for verdict in verdicts)
+        self.terminal.document(document)
+
+
+def _served(served: Mapping[str, Any]) -> str:
+    row, k = served["rows"][0], served["k"][0]
+    change = row["measures"][f"Turnover@{k}"]
+    return f"the lists that are served: {change:.1%} of the items in a user's first {k} changed, on average over users"
+
+
+def _budgeted(verdict: Verdict) -> str:
+    word = "the budget is not met" if verdict.failed else "the budget is met"
+    return f"{word}: {verdict.check.measure} is {verdict.value:.4g}, {verdict.by:.4g} from {verdict.check.threshold:g}"
 
 
 def _check_unchanged(config: Config, before: Config) -> None:

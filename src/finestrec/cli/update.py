@@ -18,8 +18,16 @@ def update(
     entry: Entry,
     output: Output,
     method: Method = "finest",
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            show_default=False,
+            help="What has to hold of the served lists, e.g. 'Jaccard@10 >= 0.8'; else exit 1. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """The nightly job: yesterday's run and today's log in, a new run out; users and items may have grown."""
     from finestrec.cli.renewing import Renewal
 
-    Renewal("update", folder, log, out, method, choices, entry, output.terminal()).run()
+    Renewal("update", folder, log, out, method, choices, entry, output.terminal(), tuple(budget or ())).run()

@@ -8,7 +8,7 @@ import polars as pl
 from finestrec.report.definitions import definitions
 from finestrec.report.examples import chosen_users, histogram, user_lists
 from finestrec.report.summary import Chapter, Distribution, Estimate, MovedItem, Result, SliceLine, Summary
-from finestrec.stability.comparison import ACCURACY, P, Comparison
+from finestrec.stability.comparison import ACCURACY, Comparison, P
 from finestrec.stability.verdict import counts
 
 TODAY: Final = "today"

@@ -75,7 +75,7 @@ def run_summary(
         ),
         chapters=tuple(chapters),
         definitions=definitions([*names, *ACCURACY]),
-        notes=tuple([*row["notes"], *served.summary["notes"]]),
+        notes=(*row["notes"], *served.summary["notes"]),
     )
 
 

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from finestrec.runs.tables import LISTS, read_results, read_table, write_results, write_table
-from finestrec.stability.comparison import Comparison
+import polars as pl
 
+from finestrec.runs.run import Run
+from finestrec.runs.tables import LISTS, read_results, read_table, write_results, write_table
+from finestrec.stability.comparison import Comparison, compare
+
+COMPARISON = "comparison"
+"""The folder of a run in which its served lists are compared with those of the run before."""
 USERS, ITEMS = "users.parquet", "items.parquet"
 
 
@@ -18,6 +23,22 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     write_table(comparison.items, folder / ITEMS)
     write_table(comparison.pairs.frame(), folder / LISTS)
     write_results(folder, comparison.summary)
+
+
+def compare_served(before: Run, after: Run) -> Comparison:
+    """Compare the lists that two runs serve, to the depth that both have."""
+    stocks = []
+    for run in (before, after):
+        items = run.split.log.vocabulary.items
+        offered = items if run.retired is None else items.filter(~items.is_in(run.retired.implode()))
+        stocks.append(pl.DataFrame({"item_id": offered}))
+    return compare(
+        read_table(before.path / LISTS),
+        read_table(after.path / LISTS),
+        k=min(before.config.lists.k, after.config.lists.k),
+        old_catalogue=stocks[0],
+        catalogue=stocks[1],
+    )
 
 
 def read_comparison(folder: Path) -> Comparison:

@@ -44,6 +44,7 @@ OURS: Final = (
     "report.html",
     CHECKPOINT,
     "jobs",
+    "comparison",
 )
 """All that `--force` deletes; what else stands in the folder is left alone."""
 

@@ -14,11 +14,13 @@ from finestrec.data.splits import split
 from finestrec.errors import DataError
 from finestrec.models import NextItemModel
 from finestrec.ranking import TopLists, rank
+from finestrec.runs.comparing import COMPARISON, compare_served, write_comparison
 from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
 from finestrec.runs.tables import StoredLog, write_results
 from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge
+from finestrec.stability.gate import Check, judged
 from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
@@ -67,11 +69,13 @@ class Maker:
         folder: Entered by the caller.
         data: A name of the log, for the rows.
         progress: Shown while training.
+        budget: What the change of the served lists is held against.
     """
 
     folder: RunFolder
     data: str = ""
     progress: Progress | None = None
+    budget: tuple[Check, ...] = ()
 
     @property
     def _config(self) -> Config:
@@ -100,7 +104,7 @@ class Maker:
             test = test.subset(~gone[test.users])
             return [self._compared(row, incumbent.trained, run.trained, test)]
 
-        return self._made(method, night.stored, night.train, incumbent.trained, rows)
+        return self._renewed(method, incumbent, night, rows)
 
     def update(self, incumbent: Run, night: Night, method: str) -> Run:
         """Train by a method on a later log whose users and items may have grown, and compare with the incumbent.
@@ -115,7 +119,17 @@ class Maker:
             before = _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
             return [self._compared(row, before, run.trained, run.test)]
 
-        return self._made(method, night.stored, night.train, incumbent.trained, rows)
+        return self._renewed(method, incumbent, night, rows)
+
+    def _renewed(self, method: str, incumbent: Run, night: Night, rows: Callable[[Run, Row], list[Row]]) -> Run:
+        run = self._made(method, night.stored, night.train, incumbent.trained, rows)
+        folder = self.folder.path / COMPARISON
+        folder.mkdir(exist_ok=True)
+        found = compare_served(incumbent, run)
+        checks = judged(found, self.budget)
+        found.summary["gate"] = [verdict.to_json() for verdict in checks]
+        write_comparison(folder, found)
+        return run
 
     @staticmethod
     def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:

@@ -17,7 +17,7 @@ an excess.
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, get_args
@@ -226,6 +226,22 @@ def check_names(checks: Sequence[Check], names: Sequence[str], floor: Mapping[st
             raise OptionError(
                 f"the gate {check.text!r}: the baseline has no floor of {check.measure}; it has {', '.join(floor)}"
             )
+
+
+def parse_budget(text: str) -> Check:
+    """Read a condition that has to hold, as the check that fails where it does not.
+
+    Raises:
+        OptionError: If it is none; says what is expected.
+
+    Examples:
+        >>> parse_budget("Jaccard@10 >= 0.8").text
+        'Jaccard@10 < 0.8'
+    """
+    check = parse_check(text)
+    op = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}[check.op]
+    term, _, number = check.text.rpartition(check.op)
+    return replace(check, op=op, text=f"{term.strip()} {op} {number.strip()}")
 
 
 def judged(comparison: Comparison, checks: Sequence[Check], floor: Mapping[str, float] | None = None) -> list[Verdict]:

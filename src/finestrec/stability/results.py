@@ -76,13 +76,16 @@ class StabilityAudit:
         )
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "StabilityAudit":
-        """Read what `to_json` gave; without the tables."""
+    def from_json(
+        cls, document: Mapping[str, Any], tables: Mapping[str, pl.DataFrame] | None = None
+    ) -> "StabilityAudit":
+        """Read what `to_json` gave, beside the tables if they are at hand."""
         return cls(
             rows=[AuditRow(**row) for row in document["rows"]],
             findings=[Finding(**values) for values in document["findings"]],
             differences=[Difference(**values) for values in document["differences"]],
             excess_over_seed_noise=document["excess_over_seed_noise"],
+            tables=dict(tables or {}),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Rooms, each importing only from those before it::
     training        how it learns: objectives and the loop
     stabilizers     what makes lists hold: retraining, warm start, FINEST
     stability       did they hold: the audit; two files of lists, and the gate
+    report          say it: a summary, one offline page
     runs, config    a run folder; the composed options
     cli             one command a file
 

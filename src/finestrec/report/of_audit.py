@@ -1,5 +1,6 @@
 """The report of an audit: a chapter for each regime and perturbation."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
@@ -26,6 +27,7 @@ _EXPLAINED: Final[dict[Regime, str]] = {
 _SIMILARITIES: Final = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all")
 _FLOORS: Final = {"same_seed": "floor: the same run twice", "other_seed": "floor: another seed alone"}
 _MOST_ITEMS: Final = 20
+_SENTENCE_END: Final = re.compile(r"(?<=\.)\s(?=[A-Z])")
 
 
 def audit_summary(
@@ -49,7 +51,7 @@ def audit_summary(
     return Summary(
         kind="audit",
         title=f"Audit of {first.model} on {first.data}" if first.data else f"Audit of {first.model}",
-        verdict=tuple(found.verdict().split("\n")),
+        verdict=tuple(_SENTENCE_END.split(found.verdict())),
         facts=(
             *facts,
             ("model", first.model),

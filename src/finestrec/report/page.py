@@ -2,7 +2,7 @@
 
 import json
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -10,8 +10,6 @@ from markupsafe import Markup
 from finestrec.report.figures import figures
 from finestrec.report.slope import ROW, slope
 from finestrec.report.summary import Estimate, Summary
-
-_TABLE: Final[tuple[str, ...]] = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "Turnover@10", "AverageOverlap@all")
 
 
 def page(summary: Summary) -> str:
@@ -60,11 +58,10 @@ def _json(value: Any) -> Markup:
 
 def _measures(summary: Summary) -> list[list[str]]:
     """Names of the similarities that each chapter's table shows."""
-    shown = []
-    for chapter in summary.chapters:
-        found = dict.fromkeys(name for result in chapter.results for name in result.measures)
-        shown.append([name for name in _TABLE if name in found] or list(found))
-    return shown
+    return [
+        list(dict.fromkeys(name for result in chapter.results for name in result.measures))
+        for chapter in summary.chapters
+    ]
 
 
 @cache

@@ -40,13 +40,20 @@ def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
 
         return audit_summary(found, load, facts, wanted)
     if state.command == "compare":
-        return comparison_summary(read_comparison(folder), pl.scan_parquet(folder / LISTS), wanted)
+        return comparison_summary(read_comparison(folder), _lists(folder), wanted)
     if state.command in {"stabilize", "update"}:
         inner = folder / COMPARISON
         row = read_results(folder)["rows"][0]
-        lists = pl.scan_parquet(inner / LISTS)
-        return run_summary(state.command, row, read_comparison(inner), lists, facts, wanted)  # type: ignore[arg-type]
+        return run_summary(state.command, row, read_comparison(inner), _lists(inner), facts, wanted)  # type: ignore[arg-type]
     raise RunFolderError(
         f"{folder} was made by `finestrec {state.command}`, which compares nothing; a report is of an audit, a"
         " comparison, or a run of `finestrec stabilize` or `finestrec update`"
     )
+
+
+def _lists(folder: Path) -> pl.LazyFrame:
+    """Not read as a whole: a page shows a few users of perhaps millions."""
+    file = folder / LISTS
+    if not file.is_file():
+        raise RunFolderError(f"{file} is missing; make the run again")
+    return pl.scan_parquet(file)

@@ -1,0 +1,104 @@
+"""`finestrec report` on every kind of folder, and budgets of `update`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import EPOCHS, TINY, Finestrec
+
+TITLES = {"audit": "Audit of lrurec", "update": "finest of lrurec", "compare": "Comparison of lists"}
+
+
+@pytest.fixture
+def tuesday(finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path) -> Path:
+    assert finestrec("update", run_folder, log_file, "--out", tmp_path / "tuesday").code == 0
+    return tmp_path / "tuesday"
+
+
+def test_a_report_of_an_update(finestrec: Finestrec, tuesday: Path) -> None:
+    outcome = finestrec("report", tuesday, "--json")
+    assert outcome.code == 0, outcome.err
+    page = (tuesday / "report.html").read_text()
+    assert "finest of lrurec" in page
+    summary = outcome.document["summary"]
+    served, models = summary["chapters"]
+    assert served["users"]
+    row = json.loads((tuesday / "results.json").read_text())["rows"][0]
+    assert models["results"][0]["measures"]["Jaccard@10"]["mean"] == row["measures"]["Jaccard@10"]
+    assert models["results"][0]["accuracy"]["NDCG@10"]["mean"] == row["accuracy"]["NDCG@10"]
+    lists = json.loads((tuesday / "comparison" / "results.json").read_text())["rows"][0]
+    assert served["results"][0]["measures"]["Jaccard@10"]["mean"] == lists["measures"]["Jaccard@10"]
+    # Written again, elsewhere, with a user of one's own.
+    user = served["users"][-1]["user"]
+    again = finestrec("report", tuesday, "--out", tuesday.parent / "page.html", "--user", user, "--json")
+    assert again.document["summary"]["chapters"][0]["users"][0]["user"] == user
+
+
+def test_a_report_of_an_audit_shows_lists_before_and_after_each_method(
+    finestrec: Finestrec, log_file: Path, tmp_path: Path
+) -> None:
+    command = ["audit", log_file, "--model", "lrurec", *TINY, *EPOCHS, "--out", tmp_path / "audit"]
+    assert finestrec(*command).code == 0
+    outcome = finestrec("report", tmp_path / "audit", "--json")
+    assert outcome.code == 0, outcome.err
+    summary = outcome.document["summary"]
+    assert [chapter["title"] for chapter in summary["chapters"]] == [
+        "anchored-update: delete:random:0.001",
+        "authors-protocol: delete:random:0.001",
+    ]
+    first = summary["chapters"][0]
+    assert [each["label"] for each in first["users"][0]["lists"]] == ["before", "retrain", "warm start", "finest"]
+    assert {"floor: the same run twice", "floor: another seed alone", "finest"} <= {
+        r["label"] for r in first["results"]
+    }
+    rows = json.loads((tmp_path / "audit" / "results.json").read_text())["rows"]
+    (row,) = [r for r in rows if (r["regime"], r["method"]) == ("anchored-update", "finest") and r["perturbation"]]
+    (result,) = [r for r in first["results"] if r["label"] == "finest"]
+    assert result["measures"]["Jaccard@10"]["mean"] == pytest.approx(row["measures"]["Jaccard@10"])
+    n_users = row["n_users"]
+    assert all(sum(each["counts"]) == n_users for each in first["distributions"])
+    assert summary["verdict"][0].startswith("Deleting 1 of ")
+
+
+def test_a_report_of_a_comparison_with_its_gate(
+    finestrec: Finestrec, run_folder: Path, tuesday: Path, tmp_path: Path
+) -> None:
+    lists = [run_folder / "lists.parquet", tuesday / "lists.parquet"]
+    compared = finestrec("compare", *lists, "--out", tmp_path / "compared", "--fail-if", "Jaccard@10 > 0")
+    assert compared.code == 1
+    outcome = finestrec("report", tmp_path / "compared", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.document["summary"]["passed"] is False
+    assert "The gate failed" in (tmp_path / "compared" / "report.html").read_text()
+
+
+def test_folders_that_compare_nothing_are_refused(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
+    refused = finestrec("report", run_folder)
+    assert (refused.code, "compares nothing" in refused.err) == (2, True)
+    assert not (run_folder / "report.html").exists()
+    assert finestrec("report", tmp_path / "nowhere").code == 2
+
+
+def test_mistakes_about_a_report(finestrec: Finestrec, tuesday: Path) -> None:
+    unknown = finestrec("report", tuesday, "--user", "nobody")
+    assert (unknown.code, "no lists of user nobody were compared" in unknown.err) == (2, True)
+    nowhere = finestrec("report", tuesday, "--out", tuesday / "no" / "page.html")
+    assert (nowhere.code, "cannot be written" in nowhere.err) == (2, True)
+    (tuesday / "comparison" / "lists.parquet").unlink()
+    damaged = finestrec("report", tuesday)
+    assert (damaged.code, "lists.parquet" in damaged.err) == (2, True)
+
+
+def test_a_budget_is_met_or_the_exit_code_says_that_it_is_not(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    command = ["update", run_folder, log_file, "--out", tmp_path / "out", "--json"]
+    met = finestrec(*command, "--budget", "Jaccard@10 >= 0.01")
+    assert (met.code, met.document["within_budget"]) == (0, True)
+    assert "the budget is met" in met.err
+    missed = finestrec(*command, "--resume", "--budget", "Jaccard@10 >= 0.01", "--budget", "Jaccard@10 > 1")
+    assert (missed.code, missed.document["within_budget"]) == (1, False)
+    assert "the budget is not met: Jaccard@10 is" in missed.err
+    wrong = finestrec("update", run_folder, log_file, "--out", tmp_path / "other", "--budget", "Jacard >= 1")
+    assert wrong.code == 2
+    assert not (tmp_path / "other").exists()

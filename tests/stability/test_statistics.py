@@ -132,6 +132,7 @@ def test_the_order_of_seeds_changes_no_mean_and_a_seed_more_is_pooled() -> None:
     users = [rng.integers(0, 9, n) for n in (30, 20, 25)]
     pooled = np.concatenate(values).mean(axis=0)
     assert bootstrap_means(values, users).means[0] == pytest.approx(pooled)
+    assert bootstrap_means(values[:1], users[:1]).means[0, 1] == values[0][:, 1].copy().mean()
     assert bootstrap_means(values[::-1], users[::-1]).means[0] == pytest.approx(pooled)
 
 

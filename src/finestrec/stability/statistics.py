@@ -116,7 +116,11 @@ def bootstrap_means(
     total = np.einsum("rs,rsgc->rgc", _seed_weights(pairs or len(values), resamples, seed), drawn)
     whole = sums.sum(axis=(0, 1))
     with np.errstate(invalid="ignore"):
-        return BootstrapMeans(means=whole[:, :-1] / whole[:, -1:], draws=total[..., :-1] / total[..., -1:])
+        means, draws = whole[:, :-1] / whole[:, -1:], total[..., :-1] / total[..., -1:]
+    if n_groups == 1:
+        # To the last digit what a plain mean of each column is, as it is printed elsewhere.
+        means = np.ascontiguousarray(np.concatenate(values).T).mean(axis=1)[None]
+    return BootstrapMeans(means, draws)
 
 
 def _check(values: Sequence[NDArray[np.float64]], users: Sequence[NDArray[np.int64]]) -> None:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,6 +98,7 @@ class Workbench:
     _logs: dict[str, InteractionLog] = field(default_factory=dict)
     _trained: dict[str, TrainedModel] = field(default_factory=dict)
     _judged: dict[str, Judged] = field(default_factory=dict)
+    _sliced: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def checkpoint(self, key: str) -> Path:
         """Where a training of ours keeps its state."""
@@ -178,15 +178,14 @@ class Workbench:
         logs = (self.split.train, log)
         if work.perturbation is not None and work.perturbation.kind == "append":
             logs = (log, self.split.train)  # the log as it is has the night, and what is trained anew is its base
-        values, table = compared(before, after, self.test, *logs, self._slices)
+        values, table = compared(before, after, self.test, *logs, self._slices(logs[0]))
         with aside(table_file(self.folder, work.key)) as temporary:
             table.write_parquet(temporary)
         change = log_change(*logs) if work.perturbation else None
         return {**values, "log_change": change, "notes": [*values["notes"], *work.notes]}
 
-    @cached_property
-    def _slices(self) -> pl.DataFrame:
-        columns = log_slices(self.split.train, self.test)
+    def _slices(self, before: InteractionLog) -> pl.DataFrame:
+        columns = _remember(self._sliced, before.fingerprint, lambda: log_slices(before, self.test))
         return columns if self.users is None else columns.hstack(self.users[self.test.users])
 
     def _judge(self, key: str, rankers: Rankers) -> Judged:

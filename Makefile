@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-ray check bench results clean
+.PHONY: install demo test test-slow test-ray check docs bench results clean
 
 install: $(STAMP)
 
@@ -38,6 +38,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation site, in site/.
+docs: install
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/mkdocs build --quiet
+
 # Minutes long, on a quiet machine.
 bench: install
 	$(BIN)/python -m benchmarks.overlap
@@ -57,4 +62,4 @@ results: install
 	$(BIN)/python -m benchmarks.evidence
 
 clean:
-	rm -rf $(VENV) finestrec-demo
+	rm -rf $(VENV) finestrec-demo site

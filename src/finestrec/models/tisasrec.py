@@ -112,7 +112,9 @@ class TiSASRec(NextItemModel):
         """Hidden states, shape (B, L, D)."""
         L = batch.items.shape[1]
         intervals = relative_intervals(batch.times)
-        n_intervals = int(intervals.max()) + 1  # fewer than the tables have where users come at regular times
+        n_intervals = (
+            int(intervals.max()) + 1 if len(intervals) else 1
+        )  # fewer than the tables have where users come at regular times
         x = self.dropout(self.items(batch.items))
         for block in self.blocks:
             x = block(

@@ -1,4 +1,7 @@
-"""The evidence of docs/results: audits of LRURec and LSTM on two real logs, and parity with the authors' code.
+"""The evidence of docs/results: audits on two real logs, and parity with the authors' code.
+
+Parts by name: LOG-MODEL is LRURec or LSTM in full; ``models:LOG-MODEL`` each of the five models with fewer epochs, in one
+table; ``selectors:...`` LRURec under every kind and selector of perturbation, in one table; ``parity``.
 
 ``python -m benchmarks.evidence --out runs/evidence [PART ...]`` runs the parts and writes their tables. Each part keeps
 its finished trainings in a folder of its own, so the command can be stopped at any moment and started again, and two
@@ -17,6 +20,7 @@ import torch
 from finestrec.data.files import write_aside
 from finestrec.data.sources import read_log
 from finestrec.data.splits import split
+from finestrec.models import MODELS
 from finestrec.stability.audit import audit
 from finestrec.stability.results import Finding, StabilityAudit
 from finestrec.stability.rows import AuditRow
@@ -41,6 +45,8 @@ class Part:
         epochs: E and F.
         finest: Options of FINEST besides its epochs.
         regimes: Of METHOD, section 3.
+        perturbations: What is done to the training log.
+        methods: What is compared.
     """
 
     log: str
@@ -49,13 +55,31 @@ class Part:
     epochs: tuple[int, int] = (15, 10)
     finest: dict[str, Any] = field(default_factory=dict)
     regimes: tuple[Any, ...] = ("anchored-update", "authors-protocol")
+    perturbations: tuple[str, ...] = (SPEC,)
+    methods: tuple[str, ...] = ("retrain", "warm_start", "finest")
 
+
+_SHORT: dict[str, Any] = {"epochs": (10, 5), "regimes": ("anchored-update",)}
+_SELECTED: dict[str, Any] = {"epochs": (5, 3), "regimes": ("anchored-update",), "methods": ("retrain", "finest")}
+_SELECTORS = ("random", "earliest", "latest", "casper")
+_EVERY = tuple(f"{kind}:{name}:0.001" for kind in ("delete", "replace", "insert") for name in _SELECTORS)
+_WHOLE = ("delete:user:1", "delete:user:10", "delete:item:1", "delete:item:10", "append:cut:1")
+_TWO = ("delete:random:0.001", "delete:casper:0.001")
 
 PARTS = {
     "reddit-lrurec": Part("reddit", "lrurec", (0, 1, 2)),
     "foursquare-lrurec": Part("foursquare", "lrurec", (0, 1)),
     "reddit-lstm": Part("reddit", "lstm", (0, 1, 2)),
     "foursquare-lstm": Part("foursquare", "lstm", (0, 1)),
+    **{
+        f"models:{log}-{model}": Part(log, model, seeds, **_SHORT)
+        for log, seeds in (("reddit", (0, 1)), ("foursquare", (0,)))
+        for model in MODELS
+    },
+    "selectors:reddit-lrurec": Part("reddit", "lrurec", (0,), **_SELECTED, perturbations=(*_EVERY, *_WHOLE)),
+    "selectors:reddit-sasrec": Part("reddit", "sasrec", (0, 1, 2), **_SELECTED, perturbations=_TWO),
+    "selectors:foursquare-lrurec": Part("foursquare", "lrurec", (0, 1, 2), **_SELECTED, perturbations=_TWO),
+    "selectors:foursquare-sasrec": Part("foursquare", "sasrec", (0, 1, 2), **_SELECTED, perturbations=_TWO),
     "parity": Part("reddit", "lrurec", (0, 1, 2), (8, 6), AUTHORS_PRESETS["lrurec"], ("authors-protocol",)),
 }
 
@@ -70,15 +94,23 @@ def run(name: str, out: Path) -> StabilityAudit:
     result = audit(
         split(read_log(DATA / f"{part.log}.tsv", min_length=10)),
         recipe,
-        perturbations=[SPEC],
+        perturbations=part.perturbations,
+        methods=part.methods,
         regimes=part.regimes,
         seeds=part.seeds,
-        folder=out / name,
+        folder=out / name.replace(":", "-"),
         data=part.log,
         on_event=lambda text: print(f"{name} {time.monotonic() - began:6.0f} s: {text}", flush=True),
     )
-    write_aside(RESULTS / f"{name}.json", json.dumps(_brief(result), indent=1) + "\n")
-    write_aside(RESULTS / f"{name}.md", table(name, result))
+    group, _, rest = name.rpartition(":")
+    text = json.dumps(_brief(result), indent=1) + "\n"
+    if group:
+        (RESULTS / group).mkdir(exist_ok=True)
+        write_aside(RESULTS / group / f"{rest}.json", text)
+        write_aside(RESULTS / group / "README.md", overview(group))
+    else:
+        write_aside(RESULTS / f"{name}.json", text)
+        write_aside(RESULTS / f"{name}.md", table(name, result))
     return result
 
 
@@ -86,6 +118,49 @@ def _brief(result: StabilityAudit) -> dict[str, Any]:
     document = result.to_json()
     options = document["rows"][0]["options"]
     return {**document, "options": options, "rows": [{**row, "options": None} for row in document["rows"]]}
+
+
+def overview(group: str) -> str:
+    """One table of all parts of a group that are there, anchored-update."""
+    lines = [
+        f"# {group}",
+        "",
+        f"Made by `python -m benchmarks.evidence {group}`: anchored-update, one thread; means over seeds, 95% intervals over"
+        " users and seeds in brackets. `D` is the log as it is. The JSON files beside this page have every value.",
+        "",
+        "| log | model | epochs | seeds | method | perturbation | " + " | ".join(MEASURES) + " | NDCG@10 change | s |",
+        "|---" * (len(MEASURES) + 8) + "|",
+    ]
+    verdicts = []
+    for name, part in PARTS.items():
+        file = RESULTS / group / f"{name.rpartition(':')[2]}.json"
+        if not name.startswith(f"{group}:") or not file.is_file():
+            continue
+        document = json.loads(file.read_text())
+        rows = [{**row, "options": document["options"]} for row in document["rows"]]
+        result = StabilityAudit.from_json({**document, "rows": rows})
+        start = f"| {part.log} | {part.model} | {part.epochs[0]} + {part.epochs[1]} | {len(part.seeds)}"
+        lines += [f"{start} | {_cells(finding)}" for finding in result.findings]
+        verdicts += [
+            "",
+            f"## {part.model} on {part.log}.tsv",
+            "",
+            *(f"- {text}" for text in result.verdict().split("\n")),
+        ]
+    return "\n".join([*lines, *verdicts, ""])
+
+
+def _cells(finding: Finding) -> str:
+    cells = []
+    for name in MEASURES:
+        mean, bounds = finding.measures[name], finding.intervals.get(name)
+        span = f" [{bounds['lower']:.3f}, {bounds['upper']:.3f}]" if bounds else ""
+        cells.append("n/a" if mean is None else f"{mean:.3f}{span}")
+    change = finding.ndcg_change
+    words = f"{change['mean']:+.1%} [{change['lower']:+.1%}, {change['upper']:+.1%}]" if change else "n/a"
+    floor = "floor: " if finding.regime == "floor" else ""
+    log = finding.perturbation or "D"
+    return f"{floor}{finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {finding.seconds:.0f} |"
 
 
 def table(name: str, result: StabilityAudit) -> str:
@@ -140,18 +215,24 @@ def _line(finding: Finding, rows: list[AuditRow]) -> str:
     return f"| {finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {finding.seconds:.0f} |"
 
 
+def _parts(name: str, groups: set[str]) -> list[str]:
+    return [part for part in PARTS if part.startswith(f"{name}:")] if name in groups else [name]
+
+
 def main() -> None:
     """Run the parts that were asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}, or models, selectors; default: all")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/evidence")
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - PARTS.keys()
+    groups = {name.rpartition(":")[0] for name in PARTS} - {""}
+    asked = [part for name in arguments.parts for part in _parts(name, groups)]
+    unknown = set(asked) - PARTS.keys()
     if unknown:
         parser.error(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}")
     torch.set_num_threads(1)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for name in arguments.parts or PARTS:
+    for name in asked or PARTS:
         print(run(name, arguments.out).verdict(), flush=True)
 
 

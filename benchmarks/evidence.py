@@ -125,8 +125,8 @@ def overview(group: str) -> str:
     lines = [
         f"# {group}",
         "",
-        f"Made by `python -m benchmarks.evidence {group}`: anchored-update, one thread; means over seeds, 95% intervals over"
-        " users and seeds in brackets. `D` is the log as it is. The JSON files beside this page have every value.",
+        f"Made by `python -m benchmarks.evidence {group}`: anchored-update, one thread; means over seeds, 95% intervals"
+        " over users and seeds in brackets. `D` is the log as it is. The JSON files beside this page have every value.",
         "",
         "| log | model | epochs | seeds | method | perturbation | " + " | ".join(MEASURES) + " | NDCG@10 change | s |",
         "|---" * (len(MEASURES) + 8) + "|",

@@ -19,6 +19,10 @@ from finestrec.models import NextItemModel
 
 SeenPolicy = Literal["keep", "drop"]
 
+NO_TARGET = 0
+"""The rank of a target that is not known."""
+BEYOND_THE_LIST = -1
+"""The rank of a target that is not in a list that ends before the catalogue does."""
 POSITIONS_PER_BATCH = 1 << 14
 """Rows times length of the batches that models are asked for lists with."""
 _SCORES_PER_CHUNK = 1 << 23
@@ -30,7 +34,8 @@ class TopLists:
 
     Attributes:
         items: Item indices, best first, int32, shape (n, k); -1 ends a shorter row.
-        target_ranks: Rank of the target among all items, from 1, int64, shape (n,); 0 where it is unknown.
+        target_ranks: Rank of the target among all items, from 1, int64, shape (n,); or `NO_TARGET`, or
+            `BEYOND_THE_LIST`.
         scores: Scores of `items`, float32, shape (n, k).
     """
 

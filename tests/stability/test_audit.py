@@ -238,7 +238,9 @@ def test_whole_rankings_are_not_compared_where_there_are_none(parts: Split) -> N
     found = row(result, "anchored-update", "retrain")
     assert found.measures["AverageOverlap@all"] is None
     assert found.measures["Jaccard@10"] is not None
-    assert "does not rank all" in found.notes[0]
+    assert found.measures["RBO(p=0.9)"] is None
+    assert found.measures["RBO(p=0.9)@12"] is not None
+    assert found.notes == ["the lists have 12 items: RBO(p=0.9), AverageOverlap@all look deeper and are null"]
 
 
 class Counting(Popular):

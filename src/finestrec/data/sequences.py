@@ -70,7 +70,13 @@ class SequenceBatch:
         )
 
     def at_positions(self, hidden: "Tensor") -> "Tensor":
-        """The rows of (B, L, D) hidden states where an item is predicted, shape (P, D)."""
+        """The hidden states where an item is predicted, shape (P, D).
+
+        Args:
+            hidden: Shape (B, L, D); or (B, D), one state a row, where each row has one position.
+        """
+        if hidden.dim() == 2:
+            return hidden
         return hidden.flatten(0, 1).index_select(0, self.positions)
 
 

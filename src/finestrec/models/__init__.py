@@ -1,5 +1,7 @@
 """Sequential recommenders, one paper a file, and the contract they keep."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from finestrec.errors import OptionError
@@ -9,6 +11,7 @@ from finestrec.models.lrurec import LRURec
 from finestrec.models.lstm import LSTM
 from finestrec.models.sasrec import SASRec
 from finestrec.models.tisasrec import TiSASRec
+from finestrec.options import Options
 from finestrec.randomness import torch_stream
 
 MODELS: Final[dict[str, type[NextItemModel]]] = {
@@ -16,19 +19,33 @@ MODELS: Final[dict[str, type[NextItemModel]]] = {
 }
 """Every model by the name that `--model` takes."""
 
+ModelFactory = Callable[[int, int], NextItemModel]
+"""Makes a model of your own with initial weights, from the number of items and the longest input."""
 
 __all__ = [
     "LSTM",
     "MODELS",
     "BERT4Rec",
     "LRURec",
+    "ModelFactory",
     "ModelOptions",
     "NextItemModel",
     "SASRec",
     "TiSASRec",
     "build_model",
+    "model_name",
     "model_type",
 ]
+
+
+def model_name(model: str | ModelFactory) -> str:
+    """What rows call a model: its name, or where its factory is."""
+    if isinstance(model, str):
+        return model
+    factory = model.func if isinstance(model, partial) else model
+    if not hasattr(factory, "__qualname__"):
+        factory = type(factory)
+    return f"{factory.__module__}.{factory.__qualname__}"
 
 
 def model_type(name: str) -> type[NextItemModel]:
@@ -43,26 +60,46 @@ def model_type(name: str) -> type[NextItemModel]:
 
 
 def build_model(
-    name: str,
+    model: str | ModelFactory,
     n_items: int,
     seed: int,
-    options: dict[str, Any] | ModelOptions | None = None,
+    options: dict[str, Any] | Options | None = None,
     *,
     max_length: int = 50,
 ) -> NextItemModel:
     """A new model with weights drawn from the stream (seed, "init").
 
     Args:
-        name: A name of `MODELS`.
+        model: A name of `MODELS`, or a factory of a model of your own; what it draws from torch's generator is drawn
+            from the stream.
         n_items: N, the number of items it scores.
         seed: Of the initial weights.
-        options: By field name, or complete.
+        options: By field name, or complete; a factory has none.
         max_length: L, the longest input it will be given (`training.max_length`).
 
     Raises:
-        OptionError: If the name is unknown.
+        OptionError: If the name is unknown, or the factory makes something else than a model of this size.
     """
-    cls = model_type(name)
+    if not isinstance(model, str):
+        return _made(model, n_items, max_length, seed)
+    cls = model_type(model)
     checked = options if isinstance(options, ModelOptions) else cls.options_type.model_validate(options or {})
     with torch_stream(seed, "init"):
         return cls(n_items, max_length, checked)
+
+
+def _made(factory: ModelFactory, n_items: int, max_length: int, seed: int) -> NextItemModel:
+    with torch_stream(seed, "init"):
+        made: object = factory(n_items, max_length)
+    name = model_name(factory)
+    if not isinstance(made, NextItemModel):
+        raise OptionError(
+            f"{name} made a {type(made).__name__}; expected a NextItemModel: return"
+            " finestrec.models.adapters.adapt(module, n_items, max_length, Declaration(...))"
+        )
+    if made.n_items != n_items or made.max_length < max_length:
+        raise OptionError(
+            f"{name} made a model of {made.n_items} items that reads {made.max_length}; it was asked for {n_items}"
+            f" items and inputs of {max_length}"
+        )
+    return made

@@ -1,7 +1,7 @@
 """What a sequential recommender has to offer, and the parts that ours share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from finestrec.data.sequences import Instances, SequenceBatch, Windows
 from finestrec.models.masks import LEVELS, MaskOfSeed
 from finestrec.options import Options
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Scores of all items (P, N) and the right items (P,) to one loss a position (P,)."""
 
 
 class ModelOptions(Options):
@@ -55,11 +58,16 @@ class NextItemModel(nn.Module, ABC):
     training_defaults: ClassVar[dict[str, Any]] = {}
     decayed: ClassVar[tuple[str, ...]] = ("",)
 
-    def __init__(self, n_items: int, max_length: int, options: ModelOptions) -> None:
+    def __init__(self, n_items: int, max_length: int, options: Options) -> None:
         super().__init__()
         self.n_items = n_items
         self.max_length = max_length
         self.options = options
+
+    @property
+    def own_loss(self) -> Loss | None:
+        """The model's next-item loss, where it has one of its own in place of `training.loss`."""
+        return None
 
     @property
     def predicted_share(self) -> float:
@@ -124,6 +132,15 @@ class NextItemModel(nn.Module, ABC):
         """
 
 
+def scores_against(table: Tensor, hidden: Tensor, items: Tensor | None = None) -> Tensor:
+    """Products of hidden states and rows of a table, in the shapes of `NextItemModel.scores`."""
+    if items is None:
+        return F.linear(hidden, table)
+    if items.dim() == 1:
+        return F.linear(hidden, table[items])
+    return torch.einsum("...d,...md->...m", hidden, table[items])
+
+
 class ItemTable(nn.Module):
     """One row an item, used to read items and, with a bias, to score them.
 
@@ -144,9 +161,7 @@ class ItemTable(nn.Module):
         """See `NextItemModel.scores`."""
         if items is None:
             return F.linear(hidden, self.weight, self.bias)
-        if items.dim() == 1:
-            return F.linear(hidden, self.weight[items], self.bias[items])
-        return torch.einsum("...d,...md->...m", hidden, self.weight[items]) + self.bias[items]
+        return scores_against(self.weight, hidden, items) + self.bias[items]
 
 
 class Dropout(nn.Module):

@@ -17,12 +17,14 @@ import torch
 
 from finestrec.data.splits import Split
 from finestrec.errors import DataError, OptionError
+from finestrec.models import model_name
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.clusters import RayCluster
-from finestrec.stability.engines import Engine, InProcess, WorkerProcesses, check_factories
+from finestrec.stability.engines import Engine, InProcess, WorkerProcesses, check_factories, check_model_factory
 from finestrec.stability.grid import Grid, JobsProgress, OnEvent
 from finestrec.stability.jobs import JobTable
 from finestrec.stability.plan import Comparison, plan
+from finestrec.stability.recommenders import ListFitter
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Regime
 from finestrec.stability.slices import table_fingerprint, user_slices
@@ -61,7 +63,7 @@ def audit(
 
     Args:
         split: The unperturbed log, split. Every model is judged on its test instances.
-        recipe: A model of ours and its training; or, for any other model, a `Fitter` for each method, `retrain`
+        recipe: A model and its training; or, for any other model, a `Fitter` for each method, `retrain`
             among them, or a class or function of no arguments that makes it. Those are audited in the regime
             anchored-update.
         perturbations: What is done to the training log, each for itself. append:cut:DAYS is a night: D ends that many
@@ -102,7 +104,7 @@ def audit(
     if regimes is None:
         regimes = REGIMES if isinstance(recipe, Recipe) else REGIMES[:1]
     parsed = [p if isinstance(p, Perturbation) else Perturbation.parse(p) for p in perturbations]
-    _check(recipe, methods, regimes, seeds)
+    _check(recipe, methods, regimes, seeds, instances)
     place = _Place(engine, jobs, folder)
     recipe, threads = place.fitted(recipe)
     if isinstance(recipe, Recipe):
@@ -142,6 +144,7 @@ def _check(
     methods: Sequence[str],
     regimes: Sequence[Regime],
     seeds: Sequence[int],
+    instances: str,
 ) -> None:
     for regime in regimes:
         if regime not in get_args(Regime) or regime == "floor":
@@ -154,7 +157,16 @@ def _check(
         return
     missing = {*methods, "retrain"} - recipe.keys()
     if missing:
-        raise OptionError(f"no fitter for {', '.join(sorted(missing))}; given are {', '.join(recipe) or 'none'}")
+        lists_only = isinstance(recipe.get("retrain"), ListFitter)
+        raise OptionError(
+            f"no fitter for {', '.join(sorted(missing))}; given are {', '.join(recipe) or 'none'}"
+            + ("; what only returns lists can be audited, not fine-tuned" if lists_only else "")
+        )
+    if instances == "all" and isinstance(recipe["retrain"], ListFitter):
+        raise OptionError(
+            f"{recipe['retrain'].name} gives one list a user, so it is audited on each user's first test instance: pass"
+            " instances='first'"
+        )
     if list(regimes) != ["anchored-update"]:
         raise OptionError(f"fitters are audited in the regime anchored-update only, not in {', '.join(regimes)}")
 
@@ -193,6 +205,8 @@ class _Place:
             return recipe, 1 if self._is_elsewhere else None
         if not self._is_elsewhere:
             return recipe, recipe.device.threads
+        if not isinstance(recipe.model, str):
+            check_model_factory(recipe.model)
         if recipe.device.devices > 1:
             raise OptionError("trainings that share devices run one at a time: give either devices or jobs")
         threads = recipe.device.threads or 1
@@ -234,10 +248,12 @@ def _identity(
 def _options(recipe: Recipe | Mapping[str, Fitter | Factory]) -> dict[str, Any]:
     if not isinstance(recipe, Recipe):
         maker = recipe["retrain"]
+        if isinstance(maker, ListFitter):
+            return {"model": maker.name}
         kind = type(maker) if not isinstance(maker, type) and hasattr(maker, "fit") else maker
         return {"model": f"{kind.__module__}.{kind.__qualname__}"}
     return {
-        "model": recipe.model,
+        "model": model_name(recipe.model),
         "model_options": recipe.model_options.model_dump(mode="json"),
         "training": recipe.training.model_dump(mode="json"),
         "finest": recipe.finest.model_dump(mode="json"),

@@ -1,20 +1,22 @@
 """Two rankers on the same test instances: how far their lists are apart, and how accurate each is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.data.sequences import Instances
 from finestrec.measures.accuracy import ndcg, recall, reciprocal_rank
-from finestrec.measures.names import parse_measure
-from finestrec.measures.overlap import average_overlap, rbo_depth
-from finestrec.ranking import TopLists
+from finestrec.measures.names import Measure, parse_measure
+from finestrec.measures.overlap import average_overlap
+from finestrec.ranking import BEYOND_THE_LIST, NO_TARGET, TopLists
 from finestrec.stabilizers import Ranker
 
 RBO_P = 0.9
-MEASURES = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "Turnover@10")
+RBO = Measure("RBO", p=RBO_P)
+MEASURES = (RBO.name, "FRBO(p=0.9)@10", "Jaccard@10", "Turnover@10")
 WHOLE_CATALOGUE = "AverageOverlap@all"
+DEPTH_OF_ACCURACY = 10
 MAX_ITEMS_FOR_WHOLE_CATALOGUE = 20_000
 _FULL_RANKINGS_PER_CHUNK = 1 << 23
 
@@ -31,16 +33,41 @@ class Judged:
     ranker: Ranker
     lists: TopLists
 
-    def accuracy(self) -> dict[str, float | None]:
-        """MRR, Recall@10 and NDCG@10, means over instances with a known target; None without any."""
+    @property
+    def depth(self) -> int:
+        """Length of the lists."""
+        return int(self.lists.items.shape[1])
+
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """Ranks of the targets, shape (n,).
+
+        `BEYOND_THE_LIST` where a list of `DEPTH_OF_ACCURACY` or more lacks the target; shorter lists say too little,
+        so it is `NO_TARGET` there.
+        """
         ranks = self.lists.target_ranks
-        if len(ranks) == 0 or not ranks.all():
-            return {"MRR": None, "Recall@10": None, "NDCG@10": None}
-        return {
-            "MRR": float(reciprocal_rank(ranks).mean()),
-            "Recall@10": float(recall(ranks, 10).mean()),
-            "NDCG@10": float(ndcg(ranks, 10).mean()),
-        }
+        return ranks if self.depth >= DEPTH_OF_ACCURACY else np.where(ranks == BEYOND_THE_LIST, NO_TARGET, ranks)
+
+    def accuracy(self) -> dict[str, float | None]:
+        """MRR, Recall@10 and NDCG@10, means over instances with a known target; None where they cannot be had."""
+        return {name: None if value is None else float(value.mean()) for name, value in accuracies(self.ranks).items()}
+
+
+def accuracies(ranks: NDArray[np.integer]) -> dict[str, NDArray[np.float64] | None]:
+    """MRR, Recall@10 and NDCG@10 of each instance, or None: all where a target is not known, MRR where one is beyond.
+
+    Args:
+        ranks: As of `Judged`, shape (n,).
+    """
+    if len(ranks) == 0 or (ranks == NO_TARGET).any():
+        return {"MRR": None, "Recall@10": None, "NDCG@10": None}
+    beyond = ranks == BEYOND_THE_LIST
+    far = np.where(beyond, np.iinfo(np.int32).max, ranks)
+    return {
+        "MRR": None if beyond.any() else reciprocal_rank(ranks),
+        "Recall@10": recall(far, DEPTH_OF_ACCURACY),
+        "NDCG@10": ndcg(far, DEPTH_OF_ACCURACY),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +89,26 @@ class ListComparison:
 
 def judge(ranker: Ranker, instances: Instances) -> Judged:
     """Ask a ranker for its lists on the test instances."""
-    return Judged(ranker, ranker.rank(instances, rbo_depth(RBO_P, instances.log.n_items)))
+    return Judged(ranker, ranker.rank(instances, RBO.depth(instances.log.n_items)))
 
 
 def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
-    """Compare the lists of two rankers, instance by instance."""
+    """Compare the lists of two rankers, instance by instance.
+
+    What looks deeper than the lists go is None; RBO is then also given at their depth.
+    """
+    n_items, depth = instances.log.n_items, min(old.depth, new.depth)
+    shown = [parse_measure(name) for name in MEASURES]
+    deeper = [measure.name for measure in shown if measure.depth(n_items) > depth]
+    if RBO.name in deeper:
+        shown.insert(1, replace(RBO, k=depth))
     values: dict[str, NDArray[np.float64] | None] = {
-        name: parse_measure(name)(old.lists.items, new.lists.items) for name in MEASURES
+        measure.name: None if measure.name in deeper else measure(old.lists.items, new.lists.items) for measure in shown
     }
-    n_items = instances.log.n_items
+    if deeper:
+        values[WHOLE_CATALOGUE] = None
+        missing = [*deeper, WHOLE_CATALOGUE, *(name for name, value in accuracies(new.ranks).items() if value is None)]
+        return ListComparison(values, [f"the lists have {depth} items: {', '.join(missing)} look deeper and are null"])
     if n_items > MAX_ITEMS_FOR_WHOLE_CATALOGUE:
         values[WHOLE_CATALOGUE] = None
         return ListComparison(

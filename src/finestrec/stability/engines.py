@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import torch
 
 from finestrec.errors import OptionError
+from finestrec.models import ModelFactory, model_name
 from finestrec.stability.work import Failed, Outcome, Rankers, Workbench
 
 OnMove = Callable[[str, float], None]
@@ -247,3 +248,18 @@ def check_factories(recipe: Mapping[str, Any]) -> None:
                 f"the fitter of {method!r} cannot be made in another process ({error}); give a class or a function of"
                 " no arguments that stands at the top level of a module, in place of the fitter, or use jobs=1"
             ) from None
+
+
+def check_model_factory(factory: ModelFactory) -> None:
+    """Whether the factory of a model of your own can be sent to another process.
+
+    Raises:
+        OptionError: If it is not at the top level of a module.
+    """
+    try:
+        pickle.dumps(factory)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise OptionError(
+            f"the factory {model_name(factory)} cannot be sent to another process ({error}); give a function that"
+            " stands at the top level of a module, or functools.partial of one, or use jobs=1"
+        ) from None

@@ -173,7 +173,7 @@ def _lines(group: Group, slices: dict[str, dict[str, dict[str, Any]]]) -> pl.Dat
 
 
 def _served(tables: Sequence[pl.DataFrame]) -> dict[str, float] | None:
-    if any(table[SERVED_BY].null_count() or (table["old_rank"] == 0).any() for table in tables):
+    if any(table[SERVED_BY].null_count() or (table["old_rank"] <= 0).any() for table in tables):
         return None
     users = user_table(pl.concat([table.select(USER_TABLE_NEEDS) for table in tables]))
     stable, served = users[SERVED_BY].to_numpy(), users["old_MRR"].to_numpy()

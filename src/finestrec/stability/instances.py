@@ -4,7 +4,8 @@ Columns of the table::
 
     user_id interaction_id                  raw user id; the test interaction
     RBO(p=0.9) FRBO(p=0.9)@10 ...           one a list similarity, null throughout where it cannot be had
-    old_rank new_rank                       of the target, in the lists of either side
+    RBO(p=0.9)@10                           where the lists of both sides end at ten
+    old_rank new_rank                       of the target, in the lists of either side; 0 unknown, -1 beyond the list
     old_items new_items                     the first ten, raw item ids
     activity recency popularity target_rank user_ndcg touch erased_item_listed ...      slices
 """
@@ -19,8 +20,15 @@ from numpy.typing import NDArray
 from finestrec.data.identifiers import index_ids
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
-from finestrec.measures.accuracy import ndcg, recall, reciprocal_rank
-from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, Judged, ListComparison, compare
+from finestrec.stability.comparing import (
+    MEASURES,
+    RBO,
+    WHOLE_CATALOGUE,
+    Judged,
+    ListComparison,
+    accuracies,
+    compare,
+)
 from finestrec.stability.slices import COLUMNS, ERASED, TOUCH, accuracy_slices, change_slices
 from finestrec.stability.statistics import BootstrapMeans, Interval, bootstrap_means
 
@@ -45,12 +53,12 @@ def instance_table(
     """
     vocabulary = test.log.vocabulary
     columns: dict[str, Any] = {"user_id": vocabulary.users.gather(test.users), "interaction_id": test.ids}
-    for name in SIMILARITIES:
-        columns[name] = pl.Series(comparison.values[name], dtype=pl.Float64)
-        if comparison.values[name] is None:
+    for name, values in comparison.values.items():
+        columns[name] = pl.Series(values, dtype=pl.Float64)
+        if values is None:
             columns[name] = pl.repeat(None, len(test), dtype=pl.Float64, eager=True)
     for side, judged in (("old", old), ("new", new)):
-        columns[f"{side}_rank"] = judged.lists.target_ranks.astype(np.int32)
+        columns[f"{side}_rank"] = judged.ranks.astype(np.int32)
     for side, judged in (("old", old), ("new", new)):
         columns[f"{side}_items"] = _raw_lists(judged.lists.items[:, :SHOWN_RANKS], vocabulary.items)
     table = pl.DataFrame(columns)
@@ -77,7 +85,7 @@ def compared(
     """
     comparison = compare(old, new, test)
     columns = change_slices(before, after, test, old.lists.items)
-    if old.lists.target_ranks.all():
+    if (old.lists.target_ranks > 0).all():
         columns = accuracy_slices(old.lists.target_ranks, test.users).hstack(columns)
     if slices is not None:
         columns = slices.hstack(columns)
@@ -98,7 +106,12 @@ def _raw_lists(items: NDArray[np.int32], vocabulary: pl.Series) -> pl.Series:
 
 def slice_names(table: pl.DataFrame) -> list[str]:
     """The columns of a table that are slices."""
-    return [name for name in table.columns if name not in COLUMNS]
+    return [name for name in table.columns if name not in {*COLUMNS, *similarity_names(table)}]
+
+
+def similarity_names(table: pl.DataFrame) -> list[str]:
+    """The columns of a table that are similarities; RBO at a depth among them where lists are short."""
+    return [*SIMILARITIES, *(name for name in table.columns if name.startswith(f"{RBO.name}@"))]
 
 
 def headline(table: pl.DataFrame) -> pl.DataFrame:
@@ -153,12 +166,12 @@ class Quantities:
 
 
 def _quantities(table: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    found = {name: table[name].to_numpy() for name in SIMILARITIES if not table[name].null_count()}
-    before, after = table["old_rank"].to_numpy(), table["new_rank"].to_numpy()
-    if len(table) and before.all() and after.all():
-        found |= {"MRR": reciprocal_rank(after), "Recall@10": recall(after, 10), "NDCG@10": ndcg(after, 10)}
-        found["old MRR"], found["old Recall@10"] = reciprocal_rank(before), recall(before, 10)
-        found["old NDCG@10"] = ndcg(before, 10)
+    found = {name: table[name].to_numpy() for name in similarity_names(table) if not table[name].null_count()}
+    before, after = (accuracies(table[f"{side}_rank"].to_numpy()) for side in ("old", "new"))
+    known = [name for name in ACCURACIES if before[name] is not None and after[name] is not None]
+    found |= {name: value for name, value in after.items() if name in known and value is not None}
+    found |= {f"old {name}": value for name, value in before.items() if name in known and value is not None}
+    if "NDCG@10" in known:
         found["gained NDCG@10"] = found["NDCG@10"] - found["old NDCG@10"]
     return found
 
@@ -176,14 +189,14 @@ def row_values(table: pl.DataFrame) -> dict[str, Any]:
     return {
         "n_instances": len(kept),
         "n_users": kept["user_id"].n_unique(),
-        "measures": {name: found[name]["mean"] if name in found else None for name in SIMILARITIES},
+        "measures": {name: found[name]["mean"] if name in found else None for name in similarity_names(table)},
         "accuracy": {name: found[name]["mean"] if name in found else None for name in ACCURACIES},
         "reference_accuracy": {
             name: found[f"old {name}"]["mean"] if f"old {name}" in found else None for name in ACCURACIES
         },
         "intervals": {
             name: {"lower": found[name]["lower"], "upper": found[name]["upper"]}
-            for name in (*SIMILARITIES, *ACCURACIES)
+            for name in (*similarity_names(table), *ACCURACIES)
             if name in found
         },
         "quantiles": _quantiles(kept),
@@ -196,7 +209,11 @@ def user_table(table: pl.DataFrame) -> pl.DataFrame:
     return table.group_by("user_id", maintain_order=True).agg(
         pl.len().alias("instances"),
         *(pl.col(name).mean() for name in SIMILARITIES),
-        *((1 / pl.col(f"{side}_rank")).mean().alias(f"{side}_MRR") for side in ("old", "new")),
+        *(
+            # Null where a target is not known, or beyond its list.
+            pl.when((pl.col(f"{side}_rank") > 0).all()).then((1 / pl.col(f"{side}_rank")).mean()).alias(f"{side}_MRR")
+            for side in ("old", "new")
+        ),
     )
 
 

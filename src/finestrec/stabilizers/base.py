@@ -4,15 +4,16 @@ The audit depends on two small protocols only, so a user's own model is audited 
 returns an object with `rank`. Our strategies add what the regimes of METHOD, section 3, need.
 """
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
-from finestrec.errors import OptionError
-from finestrec.models import build_model, model_type
-from finestrec.models.base import ModelOptions, NextItemModel
+from finestrec.errors import OptionError, UnsupportedError
+from finestrec.models import MODELS, ModelFactory, NextItemModel, build_model, model_name, model_type
+from finestrec.options import Options
 from finestrec.ranking import TopLists
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
@@ -40,18 +41,18 @@ class Fitter(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model of ours and all that steers its training.
+    """A model and all that steers its training.
 
     Attributes:
-        model: A name of `MODELS`.
-        model_options: Options of the model.
+        model: A name of `MODELS`; or a factory of a model of your own, as `finestrec.training.trained.fit` takes.
+        model_options: Options of a model of ours; a factory has none.
         training: Base training: E epochs.
         finest: Fine-tuning: F epochs; warm start takes its epochs and learning rate too.
         device: Where to run.
     """
 
-    model: str
-    model_options: ModelOptions
+    model: str | ModelFactory
+    model_options: Options
     training: TrainingOptions
     finest: FinestOptions = field(default_factory=FinestOptions)
     device: DeviceOptions = field(default_factory=DeviceOptions)
@@ -59,7 +60,7 @@ class Recipe:
     @classmethod
     def of(
         cls,
-        model: str,
+        model: str | ModelFactory,
         *,
         model_options: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
@@ -69,11 +70,16 @@ class Recipe:
         """Compose general defaults, the model's defaults and the given options.
 
         Raises:
-            OptionError: If the model is unknown.
+            OptionError: If the model is unknown, or a factory is given options.
         """
+        if not isinstance(model, str) and model_options:
+            raise OptionError(
+                f"{model_name(model)} is a factory and takes no options; give it its own, as with functools.partial"
+            )
+        options_type = model_type(model).options_type if isinstance(model, str) else Options
         return cls(
             model=model,
-            model_options=model_type(model).options_type.model_validate(model_options or {}),
+            model_options=options_type.model_validate(model_options or {}),
             training=training_options(model, training),
             finest=finest if isinstance(finest, FinestOptions) else FinestOptions.model_validate(finest or {}),
             device=device or DeviceOptions(),
@@ -90,16 +96,41 @@ class Recipe:
         Args:
             trained: The model to copy.
             n_items: Size of a catalogue that has grown since; the rows of new items are initial ones.
+
+        Raises:
+            UnsupportedError: If the catalogue has grown and the model is not one of ours.
         """
+        before = trained.model.n_items
+        if n_items in {None, before}:
+            return copy.deepcopy(trained.model)
+        if type(trained.model) not in MODELS.values():
+            raise UnsupportedError(
+                f"the catalogue has {n_items} items and the model {before}; where a module of your own keeps its items"
+                " is not known, so it cannot grow: train it anew, or use log.with_items to stay with its catalogue"
+            )
         model = build_model(
-            self.model,
-            n_items or trained.model.n_items,
-            trained.seed,
-            self.model_options,
-            max_length=trained.model.max_length,
+            self.model, n_items or before, trained.seed, self.model_options, max_length=trained.model.max_length
         )
         model.load_state_dict(grown_state(TrainingState.of(trained.model), model).weights)
         return model
+
+
+def trained_incumbent(incumbent: Any, wanted_by: str) -> TrainedModel:
+    """The trained model that a strategy starts from.
+
+    Raises:
+        OptionError: If there is none.
+        UnsupportedError: If it is something else, whose weights nobody can change.
+    """
+    if incumbent is None:
+        raise OptionError(f"{wanted_by} starts from a trained model, but none was given: pass incumbent=")
+    if not isinstance(incumbent, TrainedModel):
+        raise UnsupportedError(
+            f"{wanted_by} changes the weights of a TrainedModel and was given a {type(incumbent).__name__}. What only"
+            " returns lists can be audited, not fine-tuned; a torch module comes in by"
+            " TrainedModel.of(finestrec.models.adapters.adapt(module, ...), log)"
+        )
+    return incumbent
 
 
 @dataclass(frozen=True)
@@ -131,11 +162,6 @@ class Strategy:
             checkpoint: A file that keeps the state after each epoch; a run that finds one goes on from it.
         """
         raise NotImplementedError
-
-    def _incumbent(self, incumbent: TrainedModel | None) -> TrainedModel:
-        if incumbent is None:
-            raise OptionError(f"{type(self).__name__} starts from a trained model, but none was given: pass incumbent=")
-        return incumbent
 
     @staticmethod
     def _saved(checkpoint: Path | None) -> TrainingState | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finestrec.data.log import InteractionLog
-from finestrec.stabilizers.base import Recipe, Strategy, saver
+from finestrec.stabilizers.base import Recipe, Strategy, saver, trained_incumbent
 from finestrec.stabilizers.finest import Finest, FinestOptions, ReferenceLists, reference_lists
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
@@ -27,7 +27,7 @@ class FineTuning(Strategy):
         checkpoint: Path | None = None,
     ) -> TrainedModel:
         """See `Strategy.fit`."""
-        base = self._incumbent(incumbent)
+        base = trained_incumbent(incumbent, type(self).__name__)
         options = self.recipe.finetuning
         model = self.recipe.copy_of(base, log.n_items)
         saved = self._saved(checkpoint)
@@ -88,23 +88,28 @@ def finest(
     options: dict[str, Any] | FinestOptions | None = None,
     references: ReferenceLists | None = None,
     seed: int | None = None,
+    in_place: bool = False,
 ) -> TrainedModel:
     """Fine-tune a trained model so that its lists hold.
 
     Args:
-        incumbent: The trained model; it is not changed.
+        incumbent: The trained model; a model that was trained elsewhere comes in by `TrainedModel.of`.
         log: The training interactions to fine-tune on, by default those that it was trained on.
         options: FINEST's options, by field name or complete.
         references: Lists to preserve; by default the incumbent's, made now.
         seed: Drives simulation, order and dropout; by default the incumbent's.
+        in_place: When all is done, give the new weights to the incumbent's model too, that is, to the module that it
+            was adapted from. By default the incumbent is not changed.
 
     Returns:
         A new trained model.
 
     Raises:
         OptionError: If an option does not fit.
+        UnsupportedError: If the incumbent is not a torch model.
         TrainingError: If the loss is NaN or infinite.
     """
+    incumbent = trained_incumbent(incumbent, "finest")
     recipe = Recipe(
         model=incumbent.model.name,
         model_options=incumbent.model.options,
@@ -112,4 +117,7 @@ def finest(
         finest=options if isinstance(options, FinestOptions) else FinestOptions.model_validate(options or {}),
     )
     fitter = FinestTuning(recipe, references=references)
-    return fitter.fit(log or incumbent.log, incumbent.seed if seed is None else seed, incumbent)
+    stable = fitter.fit(log or incumbent.log, incumbent.seed if seed is None else seed, incumbent)
+    if in_place:
+        incumbent.model.load_state_dict(stable.model.state_dict())
+    return stable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finestrec.data.log import InteractionLog
 from finestrec.errors import OptionError
-from finestrec.stabilizers.base import Strategy, saver
+from finestrec.stabilizers.base import Strategy, saver, trained_incumbent
 from finestrec.training.trained import TrainedModel, fit
 
 
@@ -54,7 +54,7 @@ class Continue(Retrain):
         checkpoint: Path | None = None,
     ) -> TrainedModel:
         """See `Strategy.fit`."""
-        base = self._incumbent(incumbent)
+        base = trained_incumbent(incumbent, type(self).__name__)
         if base.options.patience is not None:
             raise OptionError(
                 "a run with early stopping (training.patience) cannot go on for a number of epochs: train without it"

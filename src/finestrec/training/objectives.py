@@ -14,26 +14,30 @@ from finestrec.training.options import TrainingOptions
 
 
 class PositionScores:
-    """The scores of a model at the predicted positions of a batch; the whole catalogue is scored once, if at all."""
+    """The scores of a model at the predicted positions of a batch; the whole catalogue is scored once, if at all.
+
+    Attributes:
+        model: The model.
+    """
 
     def __init__(self, model: NextItemModel, batch: SequenceBatch) -> None:
-        self._model = model
+        self.model = model
         self._hidden = batch.at_positions(model.hidden(batch))
 
     @cached_property
     def all(self) -> Tensor:
         """Scores of all items, shape (P, N)."""
-        return self._model.scores(self._hidden)
+        return self.model.scores(self._hidden)
 
     def of(self, items: Tensor) -> Tensor:
         """Scores of some items at each position, shape (P, M) for (P, M)."""
-        return self.all.gather(1, items) if "all" in vars(self) else self._model.scores(self._hidden, items)
+        return self.all.gather(1, items) if "all" in vars(self) else self.model.scores(self._hidden, items)
 
 
 def next_item_loss(
     scores: PositionScores, batch: SequenceBatch, n_items: int, options: TrainingOptions, seed: int, epoch: int
 ) -> Tensor:
-    """The next-item loss that `options.loss` names, summed over the predicted positions of a batch.
+    """The model's own next-item loss, or else the one that `options.loss` names, summed over the predicted positions.
 
     Args:
         scores: The model's, at those positions.
@@ -43,6 +47,8 @@ def next_item_loss(
         seed: The run's seed, of the sampled items.
         epoch: The epoch, from 0.
     """
+    if scores.model.own_loss is not None:
+        return scores.model.own_loss(scores.all, batch.targets).sum()
     if options.loss == "softmax":
         return softmax_loss(scores.all, batch.targets)
     sampled = negatives(batch.ids, batch.targets.cpu().numpy(), n_items, options.negatives, seed, epoch)

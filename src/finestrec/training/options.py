@@ -23,7 +23,7 @@ class TrainingOptions(Options):
     """last: a user's last L + 1 interactions; all: the whole history in consecutive windows."""
     loss: Literal["softmax", "bce", "sampled_softmax", "gbce"] = "softmax"
     """Next-item loss: cross-entropy over the whole catalogue; or against sampled items: binary cross-entropy, softmax,
-    generalised binary cross-entropy."""
+    generalised binary cross-entropy. A module that was adapted with a loss keeps its own."""
     negatives: int = Field(default=1, ge=1)
     """Items sampled for each position, for the losses that sample."""
     calibration: float = Field(default=0.75, ge=0, le=1)

@@ -6,7 +6,8 @@ from typing import Any
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances, Windows, windows
 from finestrec.data.splits import validation_split
-from finestrec.models import NextItemModel, build_model, model_type
+from finestrec.errors import OptionError
+from finestrec.models import ModelFactory, NextItemModel, build_model, model_type
 from finestrec.ranking import TopLists, rank
 from finestrec.training.loop import OnEpoch, train
 from finestrec.training.objectives import NextItem
@@ -33,6 +34,39 @@ class TrainedModel:
     options: TrainingOptions
     state: TrainingState
 
+    @classmethod
+    def of(
+        cls,
+        model: NextItemModel,
+        log: InteractionLog,
+        seed: int = 0,
+        *,
+        training: dict[str, Any] | TrainingOptions | None = None,
+    ) -> "TrainedModel":
+        """A model that was trained elsewhere, as it is: the start of FINEST, a warm start, a comparison.
+
+        Args:
+            model: Of ours or adapted.
+            log: What it was trained on, under the catalogue of the model.
+            seed: Of what comes later.
+            training: Options of what comes later, by field name or complete; max_length is the model's by default.
+
+        Raises:
+            OptionError: If the log has another number of items, or max_length is more than the model reads.
+        """
+        if log.n_items != model.n_items:
+            raise OptionError(
+                f"the model scores {model.n_items:,} items and the log's catalogue has {log.n_items:,}; bring the log"
+                " under the model's catalogue with log.with_items"
+            )
+        if not isinstance(training, TrainingOptions):
+            training = TrainingOptions.model_validate({"max_length": model.max_length, **(training or {})})
+        if training.max_length > model.max_length:
+            raise OptionError(
+                f"training.max_length is {training.max_length}, but the model reads at most {model.max_length} items"
+            )
+        return cls(model.eval(), log, seed, training, TrainingState.of(model))
+
     @property
     def windows(self) -> Windows:
         """The windows of its training log."""
@@ -43,16 +77,19 @@ class TrainedModel:
         return rank(self.model, instances, k)
 
 
-def training_options(model: str, options: dict[str, Any] | TrainingOptions | None = None) -> TrainingOptions:
-    """General defaults, then the model's, then the given ones."""
+def training_options(
+    model: str | ModelFactory, options: dict[str, Any] | TrainingOptions | None = None
+) -> TrainingOptions:
+    """General defaults, then those of a model of ours, then the given ones."""
     if isinstance(options, TrainingOptions):
         return options
-    return TrainingOptions.model_validate({**model_type(model).training_defaults, **(options or {})})
+    defaults = model_type(model).training_defaults if isinstance(model, str) else {}
+    return TrainingOptions.model_validate({**defaults, **(options or {})})
 
 
 def fit(
     log: InteractionLog,
-    model: str,
+    model: str | ModelFactory,
     seed: int = 0,
     *,
     model_options: dict[str, Any] | None = None,
@@ -62,13 +99,14 @@ def fit(
     on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Train a model of ours from its initial weights.
+    """Train a model from its initial weights.
 
     Args:
         log: The training interactions.
-        model: A name of `MODELS`.
+        model: A name of `MODELS`; or a function of the number of items and the longest input that makes a model of
+            your own (see `finestrec.models.adapters`).
         seed: Drives initial weights, order and dropout.
-        model_options: Options of the model, by field name.
+        model_options: Options of a model of ours, by field name.
         training: Options of the training, by field name over the model's defaults, or complete.
         device: Where to run.
         state: An earlier state of the same run to go on from.
@@ -76,7 +114,7 @@ def fit(
         progress: See there.
 
     Raises:
-        OptionError: If a name is unknown.
+        OptionError: If a name is unknown, or a factory's model does not fit.
         TrainingError: If the loss is NaN or infinite.
     """
     options = training_options(model, training)

@@ -101,7 +101,7 @@ class Finest:
         loss = next_item_loss(scores, batch, model.n_items, self._training, self._seed, self._epoch)
         rows = self._references.find(batch.ids)
         items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(loss.device)
-        weights = torch.from_numpy(self._weights(rows, batch, model.predicted_share)).to(loss.device)
+        weights = torch.from_numpy(self._weights(rows, model.predicted_share)).to(loss.device)
         per_instance = rank_preserving_loss(
             scores.of(items),
             order_margin=self._options.order_margin,
@@ -125,10 +125,14 @@ class Finest:
     def _n_preserved(self) -> int:
         """Instances (or users) of the epoch with a reference list: what the mean is over."""
         instances = self._windows.instances()
-        found = self._references.find(instances.ids) >= 0
+        rows = self._references.find(instances.ids)
+        found = rows >= 0
+        # By name and not by place in the batch: a row of a batch may be one instance.
+        self._window_of = np.full(len(self._references), -1)
+        self._window_of[rows[found]] = instances.start[found]
         return int(found.sum()) if self._options.average == "instance" else len(np.unique(instances.start[found]))
 
-    def _weights(self, rows: NDArray[np.int64], batch: SequenceBatch, predicted_share: float) -> NDArray[np.float32]:
+    def _weights(self, rows: NDArray[np.int64], predicted_share: float) -> NDArray[np.float32]:
         """Weight of each position of a batch in the mean; 0 where there is no reference list.
 
         Where a model asks for a share of the instances, a user's mean is over those asked, and 0 for none of them.
@@ -136,6 +140,7 @@ class Finest:
         found = rows >= 0
         if self._options.average == "instance":
             return np.asarray(found / (self._expected_preserved * predicted_share), dtype=np.float32)
-        row = batch.positions.cpu().numpy() // batch.items.shape[1]
-        in_row = np.bincount(row[found], minlength=len(batch.items))
-        return np.asarray(found / (np.maximum(in_row[row], 1) * self._expected_preserved), dtype=np.float32)
+        weights = np.zeros(len(rows), dtype=np.float32)
+        _, window, counts = np.unique(self._window_of[rows[found]], return_inverse=True, return_counts=True)
+        weights[found] = 1 / (counts[window] * self._expected_preserved)
+        return weights

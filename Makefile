@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-ray check docs bench results clean
+.PHONY: install demo test test-slow test-ray test-hosts check docs bench results clean
 
 install: $(STAMP)
 
@@ -31,6 +31,23 @@ test-slow: install
 test-ray: install
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	$(BIN)/python -m pytest -m ray
+
+# The hosts' pins clash with one another, so each has an environment of its own. numpy, pandas and setuptools are held
+# back for RecBole, and lightning-fabric to the release that RecTools' pytorch-lightning brings a copy of. ml-100k lies
+# in RecBole's wheel, which is taken without its dependencies for RecTools.
+test-hosts: .venv-recbole/.installed .venv-rectools/.installed
+	.venv-recbole/bin/python -m pytest tests/hosts/test_recbole.py
+	.venv-rectools/bin/python -m pytest tests/hosts/test_rectools.py
+
+.venv-recbole/.installed: HOST := recbole==1.2.1 "numpy<2" "pandas<2.3" "setuptools<81"
+.venv-rectools/.installed: HOST := "rectools[torch]==0.19.0" "lightning-fabric==2.5.2"
+
+.venv-%/.installed: pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet "torch>=2.13,<2.14"
+	$(@D)/bin/python -m pip install --quiet $(HOST) --editable . "hypothesis>=6.170" "pytest>=9.2"
+	$(@D)/bin/python -m pip install --quiet --no-deps recbole==1.2.1
+	touch $@
 
 check: install
 	$(BIN)/ruff check .
@@ -62,4 +79,4 @@ results: install
 	$(BIN)/python -m benchmarks.evidence
 
 clean:
-	rm -rf $(VENV) finestrec-demo site
+	rm -rf $(VENV) .venv-recbole .venv-rectools finestrec-demo site

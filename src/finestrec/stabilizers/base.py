@@ -45,6 +45,7 @@ class Recipe:
 
     Attributes:
         model: A name of `MODELS`; or a factory of a model of your own, as `finestrec.training.trained.fit` takes.
+            A folder of an audit tells factories apart by their name alone: after a change inside one, use another.
         model_options: Options of a model of ours; a factory has none.
         training: Base training: E epochs.
         finest: Fine-tuning: F epochs; warm start takes its epochs and learning rate too.

@@ -46,7 +46,7 @@ class TrainedModel:
         """A model that was trained elsewhere, as it is: the start of FINEST, a warm start, a comparison.
 
         Args:
-            model: Of ours or adapted.
+            model: Of ours or adapted; put into evaluation mode.
             log: What it was trained on, under the catalogue of the model.
             seed: Of what comes later.
             training: Options of what comes later, by field name or complete; max_length is the model's by default.

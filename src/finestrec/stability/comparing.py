@@ -107,7 +107,9 @@ def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
     }
     if deeper:
         values[WHOLE_CATALOGUE] = None
-        missing = [*deeper, WHOLE_CATALOGUE, *(name for name, value in accuracies(new.ranks).items() if value is None)]
+        sides = [side.accuracy() for side in (old, new) if (side.lists.target_ranks == BEYOND_THE_LIST).any()]
+        unknown = dict.fromkeys(name for side in sides for name, value in side.items() if value is None)
+        missing = [*deeper, WHOLE_CATALOGUE, *unknown]
         return ListComparison(values, [f"the lists have {depth} items: {', '.join(missing)} look deeper and are null"])
     if n_items > MAX_ITEMS_FOR_WHOLE_CATALOGUE:
         values[WHOLE_CATALOGUE] = None

@@ -1,7 +1,7 @@
 """The evidence of docs/results: audits on two real logs, and parity with the authors' code.
 
-Parts by name: LOG-MODEL is LRURec or LSTM in full; ``models:LOG-MODEL`` each of the five models with fewer epochs, in one
-table; ``selectors:...`` LRURec under every kind and selector of perturbation, in one table; ``parity``.
+Parts by name: LOG-MODEL is LRURec or LSTM in full; ``models:LOG-MODEL`` each of the five models with fewer epochs, in
+one table; ``selectors:...`` models under every kind and selector of perturbation, in one table; ``parity``.
 
 ``python -m benchmarks.evidence --out runs/evidence [PART ...]`` runs the parts and writes their tables. Each part keeps
 its finished trainings in a folder of its own, so the command can be stopped at any moment and started again, and two

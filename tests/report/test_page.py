@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from finestrec.report.examples import user_lists
 from finestrec.report.summary import Chapter, Distribution, Estimate, MovedItem, Result, SliceLine, Summary
 
 CHROMIUM = shutil.which("chromium")
+LONG = "\u202eright to left\u202c" + "x" * 10_000
 HOSTILE = "</script><script>document.title = 'broken'</script><b onclick=x>&\"'"
 
 
@@ -40,9 +43,9 @@ def a_summary(passed: bool | None = None, users: int = 3) -> Summary:
             SliceLine("activity", "1 to 9", "retrain", 7, Estimate(0.5, 0.4, 0.6)),
             SliceLine("activity", HOSTILE, "retrain", 9, Estimate(0.7)),
         ),
-        items=(MovedItem(HOSTILE, 12, 3, 1000),),
+        items=(MovedItem(HOSTILE, 12, 3, 1000), MovedItem(LONG, 1, 0, 0)),
         users=tuple(
-            user_lists(f"u{i}{HOSTILE}", [("before", ["a", HOSTILE, "c"]), ("after", ["c", "a", "d"])])
+            user_lists(f"u{i}{HOSTILE}", [("before", ["a", HOSTILE, LONG]), ("after", [LONG, "a", "d"])])
             for i in range(users)
         ),
         user_note="Three users.",
@@ -137,41 +140,73 @@ def test_the_summary_is_json() -> None:
     assert document["chapters"][0]["results"][0]["measures"]["Jaccard@10"]["mean"] is None
 
 
-def browsed(file: Path, folder: Path, *flags: str) -> str:
-    """The document as headless Chromium has it after its scripts ran."""
+def browsed(file: Path, folder: Path, *flags: str) -> tuple[str, str]:
+    """The document as headless Chromium has it after its scripts ran, and what it logged."""
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=15000", *flags, file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-    return done.stdout
+    return done.stdout, done.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)")
-def test_in_a_browser_charts_come_alive_and_users_are_searched(text: str, tmp_path: Path) -> None:
-    probe = """<script>
-    window.addEventListener("load", async () => {
+def probed(text: str, folder: Path, script: str, *flags: str) -> tuple[Any, str]:
+    """What a script finds once the page has loaded, and what the page said on the console."""
+    probe = f"""<script>window.addEventListener("load", async () => {{
+      const found = await (async () => {{ {script} }})();
+      document.body.dataset.probe = JSON.stringify(found);
+    }});</script>"""
+    head, end, tail = text.rpartition("</body>")  # the library has one in a string
+    file = folder / "report.html"
+    file.write_text(head + probe + end + tail)
+    document, errors = browsed(file, folder, "--dump-dom", "--enable-logging=stderr", *flags)
+    (body,) = [attributes for tag, attributes in Outline(document).tags if tag == "body"]
+    return json.loads(body["data-probe"] or "null"), "\n".join(re.findall(r".*CONSOLE.*", errors))
+
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_in_a_browser_charts_come_alive_and_users_are_searched(text: str, tmp_path: Path, width: int) -> None:
+    script = """
       const search = document.querySelector(".search input");
+      const status = document.querySelector(".search [role=status]");
       search.value = "u1"; search.dispatchEvent(new Event("input"));
       const open = [...document.querySelectorAll("details")].filter((each) => !each.hidden).length;
       search.value = "nobody"; search.dispatchEvent(new Event("input"));
-      const words = document.querySelector(".search [role=status]").textContent;
-      document.body.dataset.probe = JSON.stringify({ open, words });
-    });
-    </script>"""
-    head, end, tail = text.rpartition("</body>")  # the library has one in a string
-    file = tmp_path / "report.html"
-    file.write_text(head + probe + end + tail)
-    document = Outline(browsed(file, tmp_path, "--dump-dom"))
-    (body,) = [attributes for tag, attributes in document.tags if tag == "body"]
-    found = json.loads(body["data-probe"] or "")
+      await new Promise((done) => setTimeout(done, 3000));
+      return {
+        open, words: status.textContent, title: document.title,
+        charts: document.querySelectorAll(".vega-embed svg").length,
+        requests: performance.getEntriesByType("resource").map((each) => each.name),
+        overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      };
+    """
+    found, console = probed(text, tmp_path, script, f"--window-size={width},1600")
     assert found["open"] == 1
     assert "--user" in found["words"]
-    assert sum("vega-embed" in (attributes.get("class") or "") for _, attributes in document.tags) == 3
-    assert not any(attributes.get("data-x") or tag == "b" for tag, attributes in document.tags)
+    assert found["charts"] == 3
+    assert found["requests"] == []
+    assert found["title"].startswith("Audit")
+    assert found["overflow"] == 0  # what is wider scrolls inside the page
+    assert console == ""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)")
+@needs_browser
+def test_no_serious_fault_of_accessibility(text: str, tmp_path: Path) -> None:
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    script = """
+      const found = await axe.run(document, { resultTypes: ["violations"] });
+      return found.violations.map(({ id, impact, nodes }) => [id, impact, nodes[0].html.slice(0, 200)]);
+    """
+    page_with_axe = text.replace("<head>", f"<head><script>{axe}</script>", 1)
+    found, _ = probed(page_with_axe, tmp_path, script)
+    assert [fault for fault in found if fault[1] in {"serious", "critical"}] == []
+
+
+@needs_browser
 def test_in_a_browser_without_scripts_the_charts_are_drawn(text: str, tmp_path: Path) -> None:
     """Chromium takes no picture with scripts off, so they are taken out; a page of text alone would be smaller."""
     sizes = []

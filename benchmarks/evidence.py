@@ -61,7 +61,7 @@ class Part:
 
 _SHORT: dict[str, Any] = {"epochs": (10, 5), "regimes": ("anchored-update",)}
 _SELECTED: dict[str, Any] = {"epochs": (5, 3), "regimes": ("anchored-update",), "methods": ("retrain", "finest")}
-_SELECTORS = ("random", "earliest", "latest", "casper")
+_SELECTORS = ("random", "earliest", "latest", "casper", "influence")
 _EVERY = tuple(f"{kind}:{name}:0.001" for kind in ("delete", "replace", "insert") for name in _SELECTORS)
 _WHOLE = ("delete:user:1", "delete:user:10", "delete:item:1", "delete:item:10", "append:cut:1")
 _TWO = ("delete:random:0.001", "delete:casper:0.001")

@@ -236,3 +236,11 @@ def test_simulate_refuses_sizes_that_are_none(finestrec: Finestrec, tmp_path: Pa
     refused(finestrec("simulate", "--out", tmp_path / "log.csv", "--users", "0"), "users is 0")
     refused(finestrec("simulate", "--out", tmp_path / "log.csv", "--mean-length", "2"), "min_length")
     refused(finestrec("simulate", "--out", tmp_path / "log.xls"), ".csv, .tsv or .parquet")
+
+
+def test_influence_needs_a_model(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:
+    refused(finestrec("perturb", log_file, "delete:influence:3", "--out", tmp_path / "x.csv"), "finestrec audit")
+    too_many = finestrec(
+        "audit", log_file, "--model", "lrurec", "--perturb", "delete:influence:10000000", "--out", tmp_path
+    )
+    refused(too_many, "training interactions")

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import chisquare
 from small_logs import logs, make, of_lengths
 
@@ -28,6 +30,11 @@ from finestrec.perturbation.selectors import (
 )
 
 
+def first_rows(log: InteractionLog) -> Callable[[str], NDArray[np.float64]]:
+    """The score of a model that finds earlier rows more influential."""
+    return lambda on: -np.arange(len(log), 0.0, -1) if on == "test" else np.arange(len(log), 0.0, -1)
+
+
 def ids_of(log: InteractionLog, count: int, seed: int = 0) -> set[int]:
     return set(log.interaction_ids[random_rows(log, count, seed)].tolist())
 
@@ -35,7 +42,7 @@ def ids_of(log: InteractionLog, count: int, seed: int = 0) -> set[int]:
 @settings(deadline=None)
 @given(logs(min_rows=1), st.data(), st.sampled_from(sorted(SELECTORS)))
 def test_selectors_give_distinct_ascending_rows_of_the_log(log: InteractionLog, data: st.DataObject, name: str) -> None:
-    rows = SELECTORS[name](log, 1, data.draw(st.integers(0, 99)))
+    rows = SELECTORS[name](log, 1, data.draw(st.integers(0, 99)), score=first_rows(log))
     assert rows.dtype == np.int64
     assert rows.tolist() == sorted(set(rows.tolist()))
     assert len(rows) >= 1
@@ -272,9 +279,16 @@ def test_more_roots_than_there_are_is_an_error() -> None:
 def test_only_draws_depend_on_the_seed() -> None:
     log = of_lengths(*[5] * 40)
     for name, selector in SELECTORS.items():
-        picked = {tuple(selector(log, 3, seed).tolist()) for seed in range(6)}
-        assert (len(picked) > 1) == (name != "casper")
-        assert selector(log, 3, 0).tolist() == selector(log, 3, 0).tolist()
+        picked = {tuple(selector(log, 3, seed, score=first_rows(log)).tolist()) for seed in range(6)}
+        assert (len(picked) > 1) == (name not in {"casper", "influence"})
+
+
+def test_influence_takes_the_largest_absolute_scores_of_a_model() -> None:
+    log = of_lengths(5, 5)
+    assert SELECTORS["influence"](log, 3, 0, score=first_rows(log)).tolist() == [0, 1, 2]
+    assert SELECTORS["influence"](log, 3, 0, score=first_rows(log), on="self").tolist() == [0, 1, 2]
+    with pytest.raises(OptionError, match="influence is that of a trained model, and there is none here"):
+        SELECTORS["influence"](log, 3, 0)
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ from math import floor
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -262,13 +263,14 @@ def test_a_deletion_of_everything_is_refused(spec: str) -> None:
 @settings(deadline=None)
 @given(logs(min_rows=1), st.sampled_from(sorted(SELECTORS)), st.sampled_from(KINDS), st.integers(0, 9))
 def test_selectors_and_kinds_combine_freely(log: InteractionLog, selector: str, kind: str, seed: int) -> None:
-    rows = SELECTORS[selector](log, 1, seed)
+    score = {"score": lambda on: np.arange(len(log), dtype=float)}
+    rows = SELECTORS[selector](log, 1, seed, **score)
     perturbation = Perturbation.parse(f"{kind}:{selector}:1")
     if kind == "delete" and len(rows) == len(log):
         with pytest.raises(OptionError, match="deletes all"):
-            perturbation.apply(log, seed)
+            perturbation.apply(log, seed, **score)
         return
-    perturbed = perturbation.apply(log, seed)
+    perturbed = perturbation.apply(log, seed, **score)
     check_invariants(perturbed.log)
     assert perturbation.base(log) is log
     assert perturbed.log.origin is log

@@ -326,3 +326,27 @@ def test_an_erasure_is_told_apart_from_its_collateral(parts: Split) -> None:
     words = found.verdict()
     assert words.startswith("Erasing 2 users (28 of 2,800 interactions) changed ")
     assert "Nobody else was touched, so that is collateral" in words
+
+
+def test_influential_interactions_are_deleted(chain: InteractionLog, small_recipe: Recipe, tmp_path: Path) -> None:
+    """The same ones for every method, found by the incumbent's own epochs; resumed without training again."""
+    parts = split(chain)
+
+    def audited() -> list[AuditRow]:
+        found = audit(
+            parts,
+            small_recipe,
+            perturbations=["delete:influence:5", "replace:influence:5:on=self"],
+            methods=["retrain", "finest"],
+            regimes=["anchored-update"],
+            floors=False,
+            folder=tmp_path / "audit",
+        )
+        return [row for row in found.rows if row.perturbation]
+
+    rows = audited()
+    assert {row.perturbation for row in rows} == {"delete:influence:5", "replace:influence:5:on=self"}
+    assert all(row.log_change is not None and row.log_change["removed"] == 5 for row in rows)
+    kept = np.load(tmp_path / "audit" / "influence-test.seed0.npy")
+    assert kept.shape == (len(parts.train),)
+    assert [row.measures for row in audited()] == [row.measures for row in rows]

@@ -132,7 +132,7 @@ def _check(what: Mapping[str, Any], parts: "Split", engine: str, max_length: int
     from finestrec.stabilizers import stabilizer_type
 
     for spec in what["perturbations"]:
-        Perturbation.parse(spec).apply(parts.train, what["seeds"][0], max_length)
+        Perturbation.parse(spec).check(parts.train, what["seeds"][0], max_length)
     for name in ("methods", "regimes", "perturbations"):
         if not what[name] or len(set(what[name])) < len(what[name]):
             raise OptionError(f"the {name} are {', '.join(what[name]) or 'none'}; expected one or more different ones")

@@ -40,7 +40,7 @@ SplitMethod = Annotated[
 ]
 SPEC_HELP = (
     "KIND:SELECTOR:AMOUNT, e.g. delete:random:0.001. Kinds: delete, replace, insert. Selectors: random, earliest,"
-    " latest, casper, user, item. Or append:cut:DAYS."
+    " latest, casper, influence, user, item. Or append:cut:DAYS."
 )
 """What a perturbation may be."""
 

@@ -7,7 +7,7 @@ an interaction or the index of a user or item, so two logs that differ in one in
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from finestrec.randomness import StreamName, hashed, lowest
 
 Unit = Literal["interactions", "users", "items"]
 Candidates = Literal["roots", "all"]
+Score = Callable[[str], NDArray[np.float64]]
+"""A number for each row of a log, by a word that says which."""
 
 _SHOWN = 5
 
@@ -90,6 +92,34 @@ def casper_rows(
             " cascades; ask for fewer, or take candidates=all"
         )
     return rows_with_highest(log, cascade.scores(scores, seed=seed), count, mask)
+
+
+def influence_rows(
+    log: InteractionLog,
+    count: int,
+    seed: int,  # noqa: ARG001 - the seed's model is in the score
+    *,
+    score: Score | None = None,
+    on: Literal["test", "self"] = "test",
+) -> NDArray[np.int64]:
+    """The rows of the largest absolute influence.
+
+    Args:
+        log: The training log.
+        count: How many.
+        seed: Not used.
+        score: Gives the influence of each row, shape (n,), from a trained model (`finestrec.stability.influence`).
+        on: What is influenced: the test loss, or the interaction's own.
+
+    Raises:
+        OptionError: If there is no score.
+    """
+    if score is None:
+        raise OptionError(
+            "influence is that of a trained model, and there is none here: `finestrec audit` trains one; in Python,"
+            " hand its scores over (finestrec.stability.influence, apply(score=))"
+        )
+    return rows_with_highest(log, np.abs(score(on)), count)
 
 
 def rows_with_highest(
@@ -186,18 +216,27 @@ class Selector:
         unit: What an amount counts. A selector of users or items can be given them instead.
         options: Options of a SPEC and their words; the first is the default.
         looks_back: Whether `rows` takes `max_length`.
+        by_model: Whether `rows` takes the `score` of a trained model.
     """
 
     rows: Callable[..., NDArray[np.int64]]
     unit: Unit = "interactions"
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     looks_back: bool = False
+    by_model: bool = False
 
     def __call__(
-        self, log: InteractionLog, count: int, seed: int, max_length: int = 50, **options: str
+        self,
+        log: InteractionLog,
+        count: int,
+        seed: int,
+        max_length: int = 50,
+        score: Score | None = None,
+        **options: str,
     ) -> NDArray[np.int64]:
         """Row positions of `log`, distinct and ascending."""
-        more = {"max_length": max_length} if self.looks_back else {}
+        more: dict[str, Any] = {"max_length": max_length} if self.looks_back else {}
+        more |= {"score": score} if self.by_model else {}
         return self.rows(log, count, seed, **more, **options)
 
 
@@ -208,6 +247,7 @@ SELECTORS: Final[dict[str, Selector]] = {
     "casper": Selector(
         casper_rows, options={"candidates": get_args(Candidates), "scores": get_args(ScoreMethod)}, looks_back=True
     ),
+    "influence": Selector(influence_rows, options={"on": ("test", "self")}, by_model=True),
     "user": Selector(user_rows, "users"),
     "item": Selector(item_rows, "items"),
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from finestrec.data.log import TICKS_PER_DAY, InteractionLog
 from finestrec.errors import DataError, OptionError
 from finestrec.perturbation.edits import Kind, PerturbedLog, SubstituteRule, appended, edit, substitutes
-from finestrec.perturbation.selectors import SELECTORS, listed, rows_of, total
+from finestrec.perturbation.selectors import SELECTORS, Score, listed, rows_of, total
 
 DEFAULT_AMOUNT = "0.001"
 CUT = "cut"
@@ -102,7 +102,8 @@ class Perturbation:
         """Read ``KIND:SELECTOR[:AMOUNT][:option=value...]`` or ``append:cut:DAYS``.
 
         Options are ``item=random|popular|least_popular`` for replace and insert, ``candidates=roots|all`` and
-        ``scores=auto|exact|sketch`` for casper, and ``ids=FILE`` for user and item, with the amount 0.
+        ``scores=auto|exact|sketch`` for casper, ``on=test|self`` for influence, and ``ids=FILE`` for user and item,
+        with the amount 0.
 
         >>> str(Perturbation.parse("insert:casper:50:item=popular:candidates=all"))
         'insert:casper:50:item=popular:candidates=all'
@@ -182,13 +183,26 @@ class Perturbation:
             )
         return edit(train, "delete", np.flatnonzero(is_new)).log
 
-    def apply(self, train: InteractionLog, seed: int, max_length: int = 50) -> PerturbedLog:
+    def check(self, train: InteractionLog, seed: int, max_length: int = 50) -> None:
+        """Refuse what cannot be done to a log, as `apply` would, before any model is trained.
+
+        Raises:
+            OptionError: See `apply`.
+            DataError: See `apply`.
+        """
+        if self.kind != "append" and SELECTORS[self.selector].by_model:
+            self._amount.of(len(train), "training interactions")
+        else:
+            self.apply(train, seed, max_length)
+
+    def apply(self, train: InteractionLog, seed: int, max_length: int = 50, score: Score | None = None) -> PerturbedLog:
         """Perturb a training log.
 
         Args:
             train: The training interactions.
             seed: Drives the draws.
             max_length: L, the longest input in training, which bounds cascades.
+            score: Of a trained model, for the selector influence.
 
         Returns:
             D' and the edits from `base(train)` to it. For append D' is `train` itself.
@@ -200,7 +214,7 @@ class Perturbation:
         if self.kind == "append":
             self.base(train)
             return appended(train, np.flatnonzero(self._is_new(train)))
-        rows = self.rows(train, seed, max_length)
+        rows = self.rows(train, seed, max_length, score)
         if self.kind == "delete" and len(rows) == len(train):
             raise OptionError(f"{self} deletes all {len(train):,} training interactions; leave some to train on")
         if self.kind == "delete":
@@ -208,7 +222,9 @@ class Perturbation:
         items = substitutes(train, self.item, rows, seed, differing=self.kind == "replace")
         return edit(train, self.kind, rows, items)
 
-    def rows(self, train: InteractionLog, seed: int, max_length: int = 50) -> NDArray[np.int64]:
+    def rows(
+        self, train: InteractionLog, seed: int, max_length: int = 50, score: Score | None = None
+    ) -> NDArray[np.int64]:
         """Which rows delete, replace and insert touch, ascending; see `apply`."""
         selector = SELECTORS[self.selector]
         unit = selector.unit
@@ -217,7 +233,7 @@ class Perturbation:
             return rows_of(train, unit, listed(train, unit, self.ids))
         what = "training interactions" if unit == "interactions" else f"{unit} with training interactions"
         count = self._amount.of(total(train, unit), what)
-        return selector(train, count, seed, max_length, **dict(self.options))
+        return selector(train, count, seed, max_length, score, **dict(self.options))
 
     @property
     def _amount(self) -> Amount:

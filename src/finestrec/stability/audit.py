@@ -115,7 +115,7 @@ def audit(
     if len(test) == 0:
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
     for perturbation in parsed:
-        perturbation.apply(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
+        perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
     slices = None if users is None else user_slices(users, split.log.vocabulary)
     what = plan(parsed, methods, regimes, seeds, floors=floors)
     with place.entered() as path:

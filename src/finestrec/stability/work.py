@@ -8,19 +8,23 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from finestrec.data.files import aside
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import Split
-from finestrec.errors import FinestrecError
+from finestrec.errors import FinestrecError, UnsupportedError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.comparing import Judged, judge
+from finestrec.stability.influence import influence
 from finestrec.stability.instances import compared
 from finestrec.stability.jobs import table_file
 from finestrec.stability.memory import peak_bytes, reset_peak
@@ -28,7 +32,8 @@ from finestrec.stability.plan import Comparison, Plan, Training
 from finestrec.stability.slices import log_slices
 from finestrec.stability.touch import log_change
 from finestrec.stabilizers import Continue, FinestTuning, Fitter, Ranker, Recipe, Strategy, stabilizer_type
-from finestrec.training.trained import TrainedModel
+from finestrec.training.state import TrainingState
+from finestrec.training.trained import TrainedModel, fit
 
 Factory = Callable[[], Fitter]
 """Makes a stranger's fitter."""
@@ -168,9 +173,36 @@ class Workbench:
         def edited() -> InteractionLog:
             if perturbation.kind == "append":
                 return perturbation.base(self.split.train)
-            return perturbation.apply(self.split.train, seed, self.max_length).log
+            score = partial(self._influence, seed)
+            return perturbation.apply(self.split.train, seed, self.max_length, score).log
 
         return _remember(self._logs, f"{perturbation} {seed}", edited)
+
+    def _influence(self, seed: int, on: str) -> NDArray[np.float64]:
+        """The influence of each training interaction over all epochs of the incumbent, which is trained for it again.
+
+        Kept on disk, since every kind of edit by influence asks for it.
+        """
+        if not isinstance(self.recipe, Recipe):
+            raise UnsupportedError("influence needs the weights of a model of ours; choose another selector")
+        path = self.folder / f"influence-{on}.seed{seed}.npy"
+        if not path.is_file():
+            states: list[TrainingState] = []
+            recipe = self.recipe
+            trained = fit(
+                self.split.train,
+                recipe.model,
+                seed,
+                model_options=recipe.model_options.model_dump(),
+                training=recipe.training,
+                device=recipe.device,
+                on_epoch=states.append,
+            )
+            scores = influence(trained, states, self.test, on="test" if on == "test" else "self")
+            with aside(path) as temporary, temporary.open("wb") as file:
+                np.save(file, scores)
+        found: NDArray[np.float64] = np.load(path)
+        return found
 
     def _compare(self, work: Comparison, rankers: Rankers) -> dict[str, Any]:
         before, after = (self._judge(key, rankers) for key in work.needs)

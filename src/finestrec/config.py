@@ -217,6 +217,13 @@ def _merged(layers: Iterable[Layer]) -> dict[str, Any]:
     return merged
 
 
+def without_preset(layer: Layer) -> Layer:
+    """A layer without what the authors' preset of its model says, so that the preset can stand above it."""
+    name = layer.get("model", {}).get("name", "")
+    finest = {key: value for key, value in layer.get("finest", {}).items() if key not in AUTHORS_PRESETS.get(name, {})}
+    return {**layer, "finest": finest}
+
+
 def _with_preset(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in values.items() if key != "preset"}
     preset = values.get("preset", NONE)

@@ -1,6 +1,7 @@
 """The commands, one after another, in this process."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import polars as pl
@@ -312,3 +313,11 @@ def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run
         "update", tmp_path / "tuesday", later, "--method", "warm_start", "--out", tmp_path / "wednesday"
     )
     assert wednesday.code == 0, wednesday.err
+
+
+def test_a_preset_stands_above_the_options_of_the_run(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
+    preset = ["--set", "finest.preset=authors", "--set", "finest.k=3"]
+    outcome = finestrec("stabilize", run_folder, *preset, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    options = tomllib.loads((tmp_path / "out" / "config.toml").read_text())["finest"]
+    assert (options["weight"], options["average"], options["epochs"], options["k"]) == (3.2, "user", 2, 3)

@@ -107,10 +107,14 @@ class Choices:
         Raises:
             OptionError: If a key is unknown or a value does not fit.
         """
-        from finestrec.config import compose
+        from finestrec.config import compose, without_preset
 
-        own = [_one(key.replace("__", "."), value) for key, value in flags.items()]
-        config = compose([*(below or []), *self.layers(), *own])
+        own = [*self.layers(), *(_one(key.replace("__", "."), value) for key, value in flags.items())]
+        under = list(below or [])
+        if any("preset" in layer.get("finest", {}) for layer in own):
+            # The options of an earlier run are complete, so the preset's keys would always be overridden by them.
+            under = [without_preset(layer) for layer in under]
+        config = compose([*under, *own])
         if config.device.threads is not None:
             import torch
 

@@ -4,7 +4,8 @@ Lists are in order of (score descending, item index ascending), over all items, 
 unless `seen="drop"` says otherwise.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -87,23 +88,20 @@ def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
     return torch.where(known, ranks, 0)
 
 
-def score_chunks(
-    model: NextItemModel,
-    batches: Iterable[tuple[NDArray[np.int64], SequenceBatch]],
-    device: torch.device | None = None,
-) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
-    """Scores of all items, a bounded number of instances at a time, in evaluation mode.
+def hidden_chunks(
+    model: NextItemModel, batches: Iterable[tuple[NDArray[np.int64], SequenceBatch]]
+) -> Generator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+    """Hidden states in evaluation mode, of few enough instances at a time that all items can be scored for them.
 
     Args:
-        model: Put into evaluation mode while it is asked.
+        model: Put into evaluation mode while it is asked, where its first parameter is.
         batches: Of `model.ranking_batches` or `model.reference_batches`. They depend on the instances only, so two
             models are asked in the same order.
-        device: Where the model is; by default where its first parameter is.
 
     Yields:
-        Numbers of the instances (rows,), scores (rows, N), targets (rows,).
+        Numbers of the instances (rows,), hidden states (rows, D), targets (rows,).
     """
-    device = device or next(model.parameters()).device
+    device = next(model.parameters()).device
     rows_per_chunk = max(1, _SCORES_PER_CHUNK // model.n_items)
     was_training = model.training
     model.eval()
@@ -114,9 +112,22 @@ def score_chunks(
                 hidden = batch.at_positions(model.hidden(batch))
                 for begin in range(0, len(members), rows_per_chunk):
                     chunk = slice(begin, begin + rows_per_chunk)
-                    yield members[chunk], model.scores(hidden[chunk]), batch.targets[chunk]
+                    yield members[chunk], hidden[chunk], batch.targets[chunk]
     finally:
         model.train(was_training)
+
+
+def score_chunks(
+    model: NextItemModel, batches: Iterable[tuple[NDArray[np.int64], SequenceBatch]]
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+    """Scores of all items for the chunks of `hidden_chunks`.
+
+    Yields:
+        Numbers of the instances (rows,), scores (rows, N), targets (rows,).
+    """
+    with closing(hidden_chunks(model, batches)) as chunks:  # a reader that stops gives the mode back at once
+        for members, hidden, targets in chunks:
+            yield members, model.scores(hidden), targets
 
 
 def rank(

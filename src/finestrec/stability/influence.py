@@ -7,7 +7,7 @@ and its one-hot target y; so all test instances are summed up once, and each tra
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,11 +19,12 @@ from finestrec.data.sequences import Instances, SequenceBatch
 from finestrec.errors import OptionError, UnsupportedError
 from finestrec.models import NextItemModel
 from finestrec.models.base import ItemTable
-from finestrec.ranking import POSITIONS_PER_BATCH
+from finestrec.ranking import POSITIONS_PER_BATCH, hidden_chunks
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
 On = Literal["test", "self"]
+KINDS: Final[tuple[On, ...]] = get_args(On)
 
 
 def influence(
@@ -46,8 +47,8 @@ def influence(
         OptionError: If there is no state, or `on` is unknown.
         UnsupportedError: If the model does not score by an item table.
     """
-    if on not in get_args(On):
-        raise OptionError(f"unknown kind of influence {on!r}; known are {', '.join(get_args(On))}")
+    if on not in KINDS:
+        raise OptionError(f"unknown kind of influence {on!r}; known are {', '.join(KINDS)}")
     if not states:
         raise OptionError("influence is a sum over the states of epochs, but none was given; see fit(on_epoch=)")
     model = trained.model
@@ -75,9 +76,9 @@ def influence(
 
 def _summed(model: NextItemModel, test: Instances) -> tuple[Tensor, Tensor]:
     """The gradient of the mean test loss, by the table (N, D) and by the bias (N,)."""
-    batches = list(_errors(model, model.ranking_batches(test, POSITIONS_PER_BATCH)))
-    by_table = torch.stack([error.T @ hidden for _, hidden, error in batches]).sum(0)
-    by_bias = torch.stack([error.sum(0) for _, _, error in batches]).sum(0)
+    by_table, by_bias = torch.zeros(()), torch.zeros(())
+    for _, hidden, error in _errors(model, model.ranking_batches(test, POSITIONS_PER_BATCH)):
+        by_table, by_bias = by_table + error.T @ hidden, by_bias + error.sum(0)
     return by_table / len(test), by_bias / len(test)
 
 
@@ -92,10 +93,7 @@ def _errors(
     model: NextItemModel, batches: Iterator[tuple[NDArray[np.int64], SequenceBatch]]
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Numbers, hidden states (P, D), and probabilities less one at the target (P, N), in evaluation mode."""
-    model.eval()
-    with torch.inference_mode():
-        for members, batch in batches:
-            hidden = batch.at_positions(model.hidden(batch))
-            error = F.softmax(model.scores(hidden), dim=1)
-            error[torch.arange(len(error)), batch.targets] -= 1
-            yield members, hidden, error
+    for members, hidden, targets in hidden_chunks(model, batches):
+        error = F.softmax(model.scores(hidden), dim=1)
+        error[torch.arange(len(error)), targets] -= 1
+        yield members, hidden, error

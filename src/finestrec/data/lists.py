@@ -8,11 +8,11 @@ from typing import Final, Literal
 import polars as pl
 
 from finestrec.data.files import aside
+from finestrec.data.tables import PARQUET
 from finestrec.errors import DataError
 
 USER: Final = "user_id"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_PARQUET = (".parquet", ".pq")
 
 
 def check_ending(path: Path) -> None:
@@ -21,7 +21,7 @@ def check_ending(path: Path) -> None:
     Raises:
         DataError: If the ending is unknown.
     """
-    if path.suffix.lower() not in (*_SEPARATORS, *_PARQUET):
+    if path.suffix.lower() not in (*_SEPARATORS, *PARQUET):
         raise DataError(
             f"{path.name}: lists are written as .parquet, .csv or .tsv, not as {path.suffix or 'nothing'!r}"
         )
@@ -36,7 +36,7 @@ def write_lists(lists: pl.DataFrame, path: Path) -> None:
     check_ending(path)
     ending = path.suffix.lower()
     with aside(path) as temporary:
-        if ending in _PARQUET:
+        if ending in PARQUET:
             lists.write_parquet(temporary)
         else:
             lists.write_csv(temporary, separator=_SEPARATORS[ending])
@@ -76,10 +76,10 @@ def read_user_table(path: Path, dtype: pl.DataType) -> pl.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    if path.suffix.lower() not in (*_SEPARATORS, *_PARQUET):
+    if path.suffix.lower() not in (*_SEPARATORS, *PARQUET):
         raise DataError(f"{path.name}: a table of users is read from .parquet, .csv or .tsv")
     with _readable(path):
-        if path.suffix.lower() in _PARQUET:
+        if path.suffix.lower() in PARQUET:
             frame = pl.read_parquet(path, glob=False)
         else:
             separator = _SEPARATORS[path.suffix.lower()]
@@ -104,7 +104,7 @@ def _of_type(ids: pl.Series, dtype: pl.DataType, column: str, name: str) -> pl.S
 
 def _column(path: Path, column: str) -> pl.Series:
     with _readable(path):
-        if path.suffix.lower() in _PARQUET:
+        if path.suffix.lower() in PARQUET:
             frame = pl.read_parquet(path, glob=False)
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from finestrec.compiled import compiled
 from finestrec.data.columns import LIST_SYNONYMS, recognised_column, required_column
 from finestrec.data.identifiers import index_ids, read_ids
+from finestrec.data.log import NO_ITEM
 from finestrec.data.places import Place, shown
 from finestrec.data.tables import Table
 from finestrec.errors import DataError
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +231,23 @@ def _check_order(
     if len(gaps) == 0:
         return []
     return [f"{source}: {len(lists(gaps)):,} lists leave ranks out; the items behind them moved up"]
+
+
+def raw_lists(items: NDArray[np.int32], vocabulary: pl.Series) -> pl.Series:
+    """Lists of raw ids, one a row.
+
+    Args:
+        items: Positions in the vocabulary, -1 ends a shorter row, shape (n, depth).
+        vocabulary: Raw ids.
+    """
+    listed = items != NO_ITEM
+    lengths = listed.sum(axis=1)
+    flat = pl.DataFrame(
+        {"row": np.repeat(np.arange(len(items)), lengths), "item": vocabulary.gather(items[listed].astype(np.int64))}
+    )
+    rows = pl.DataFrame({"row": np.arange(len(items))})
+    lists = flat.group_by("row", maintain_order=True).agg("item")
+    return rows.join(lists, on="row", how="left", maintain_order="left")["item"].fill_null([])
 
 
 @cache

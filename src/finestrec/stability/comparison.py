@@ -28,8 +28,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from finestrec.data.log import NO_ITEM
 from finestrec.data.tables import Table, open_file, open_frame
-from finestrec.data.userlists import NO_ITEM
 from finestrec.errors import OptionError
 from finestrec.measures.movement import ranks_in
 from finestrec.measures.names import Measure, MeasureKind

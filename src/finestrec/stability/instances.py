@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from finestrec.data.identifiers import index_ids
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
+from finestrec.data.userlists import raw_lists
 from finestrec.stability.comparing import (
     MEASURES,
     RBO,
@@ -60,7 +61,7 @@ def instance_table(
     for side, judged in (("old", old), ("new", new)):
         columns[f"{side}_rank"] = judged.ranks.astype(np.int32)
     for side, judged in (("old", old), ("new", new)):
-        columns[f"{side}_items"] = _raw_lists(judged.lists.items[:, :SHOWN_RANKS], vocabulary.items)
+        columns[f"{side}_items"] = raw_lists(judged.lists.items[:, :SHOWN_RANKS], vocabulary.items)
     table = pl.DataFrame(columns)
     return table if slices is None else table.hstack(slices)
 
@@ -91,17 +92,6 @@ def compared(
         columns = slices.hstack(columns)
     table = instance_table(old, new, comparison, test, columns)
     return {**row_values(table), "notes": comparison.notes}, table
-
-
-def _raw_lists(items: NDArray[np.int32], vocabulary: pl.Series) -> pl.Series:
-    listed = items >= 0
-    lengths = listed.sum(axis=1)
-    flat = pl.DataFrame(
-        {"row": np.repeat(np.arange(len(items)), lengths), "item": vocabulary.gather(items[listed].astype(np.int64))}
-    )
-    rows = pl.DataFrame({"row": np.arange(len(items))})
-    lists = flat.group_by("row", maintain_order=True).agg("item")
-    return rows.join(lists, on="row", how="left", maintain_order="left")["item"].fill_null([])
 
 
 def slice_names(table: pl.DataFrame) -> list[str]:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from finestrec.data.columns import LIST_SYNONYMS, required_column
 from finestrec.data.identifiers import alike, positions, read_ids
+from finestrec.data.log import NO_ITEM
 from finestrec.data.places import shown
 from finestrec.data.tables import Table
-from finestrec.data.userlists import NO_ITEM, UserLists, read_lists
+from finestrec.data.userlists import UserLists, raw_lists, read_lists
 from finestrec.errors import DataError
 
 CHUNK = 1 << 18
@@ -55,15 +56,8 @@ class Pairs:
         """Columns user_id, old and new: the raw ids of each list."""
         parts = []
         for part, *sides in self.chunks():
-            columns = {"user_id": self.users[part]}
-            for name, lists in zip(("old", "new"), sides, strict=True):
-                ids = self.vocabulary.gather(lists[lists != NO_ITEM])
-                lengths = (lists != NO_ITEM).sum(axis=1)
-                owner = np.repeat(np.arange(len(lists)), lengths)
-                filled = pl.DataFrame({"owner": owner, "id": ids}).group_by("owner", maintain_order=True).agg("id")
-                every = pl.DataFrame({"owner": np.arange(len(lists))}).join(filled, on="owner", how="left")
-                columns[name] = every.sort("owner")["id"].fill_null([])
-            parts.append(pl.DataFrame(columns))
+            old, new = (raw_lists(lists, self.vocabulary) for lists in sides)
+            parts.append(pl.DataFrame({"user_id": self.users[part], "old": old, "new": new}))
         return pl.concat(parts)
 
 

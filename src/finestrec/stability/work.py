@@ -24,16 +24,16 @@ from finestrec.data.splits import Split
 from finestrec.errors import FinestrecError, UnsupportedError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.comparing import Judged, judge
-from finestrec.stability.influence import influence
+from finestrec.stability.influence import KINDS, influence
 from finestrec.stability.instances import compared
 from finestrec.stability.jobs import table_file
 from finestrec.stability.memory import peak_bytes, reset_peak
-from finestrec.stability.plan import Comparison, Plan, Training
+from finestrec.stability.plan import Comparison, Plan, Training, sides
 from finestrec.stability.slices import log_slices
 from finestrec.stability.touch import log_change
 from finestrec.stabilizers import Continue, FinestTuning, Fitter, Ranker, Recipe, Strategy, stabilizer_type
 from finestrec.training.state import TrainingState
-from finestrec.training.trained import TrainedModel, fit
+from finestrec.training.trained import TrainedModel
 
 Factory = Callable[[], Fitter]
 """Makes a stranger's fitter."""
@@ -181,39 +181,28 @@ class Workbench:
     def _influence(self, seed: int, on: str) -> NDArray[np.float64]:
         """The influence of each training interaction over all epochs of the incumbent, which is trained for it again.
 
-        Kept on disk, since every kind of edit by influence asks for it.
+        Both kinds are kept on disk, since every edit by influence asks for one of them.
         """
         if not isinstance(self.recipe, Recipe):
             raise UnsupportedError("influence needs the weights of a model of ours; choose another selector")
-        path = self.folder / f"influence-{on}.seed{seed}.npy"
-        if not path.is_file():
+        paths = {kind: self.folder / f"influence-{kind}.seed{seed}.npy" for kind in KINDS}
+        if not all(path.is_file() for path in paths.values()):
             states: list[TrainingState] = []
-            recipe = self.recipe
-            trained = fit(
-                self.split.train,
-                recipe.model,
-                seed,
-                model_options=recipe.model_options.model_dump(),
-                training=recipe.training,
-                device=recipe.device,
-                on_epoch=states.append,
-            )
-            scores = influence(trained, states, self.test, on="test" if on == "test" else "self")
-            with aside(path) as temporary, temporary.open("wb") as file:
-                np.save(file, scores)
-        found: NDArray[np.float64] = np.load(path)
+            trained = self.recipe.train(self.split.train, seed, on_epoch=states.append)
+            for kind, path in paths.items():
+                with aside(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, influence(trained, states, self.test, on=kind))
+        found: NDArray[np.float64] = np.load(self.folder / f"influence-{on}.seed{seed}.npy")
         return found
 
     def _compare(self, work: Comparison, rankers: Rankers) -> dict[str, Any]:
         before, after = (self._judge(key, rankers) for key in work.needs)
-        log = self._log(work.perturbation, work.seed if work.other_seed is None else work.other_seed)
-        logs = (self.split.train, log)
-        if work.perturbation is not None and work.perturbation.kind == "append":
-            logs = (log, self.split.train)  # the log as it is has the night, and what is trained anew is its base
-        values, table = compared(before, after, self.test, *logs, self._slices(logs[0]))
+        seed = work.seed if work.other_seed is None else work.other_seed
+        old, new = (self._log(side, seed) for side in sides(work.perturbation))
+        values, table = compared(before, after, self.test, old, new, self._slices(old))
         with aside(table_file(self.folder, work.key)) as temporary:
             table.write_parquet(temporary)
-        change = log_change(*logs) if work.perturbation else None
+        change = log_change(old, new) if work.perturbation else None
         return {**values, "log_change": change, "notes": [*values["notes"], *work.notes]}
 
     def _slices(self, before: InteractionLog) -> pl.DataFrame:

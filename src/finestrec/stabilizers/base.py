@@ -17,10 +17,11 @@ from finestrec.options import Options
 from finestrec.ranking import TopLists
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
+from finestrec.training.loop import OnEpoch
 from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
-from finestrec.training.trained import TrainedModel, training_options
+from finestrec.training.trained import TrainedModel, fit, training_options
 
 
 class Ranker(Protocol):
@@ -91,6 +92,39 @@ class Recipe:
         """The base training's options with the epochs and the learning rate of fine-tuning, to its end."""
         return self.training.model_copy(update={"epochs": self.finest.epochs, "lr": self.finest.lr, "patience": None})
 
+    def train(
+        self,
+        log: InteractionLog,
+        seed: int,
+        *,
+        epochs: int | None = None,
+        state: TrainingState | None = None,
+        on_epoch: OnEpoch | None = None,
+        progress: Progress | None = None,
+    ) -> TrainedModel:
+        """Train from the initial weights; see `finestrec.training.trained.fit`.
+
+        Args:
+            log: The training interactions.
+            seed: Drives every stream.
+            epochs: In place of the base training's E.
+            state: An earlier state of the same run to go on from.
+            on_epoch: Called with the state after each epoch.
+            progress: Shown while training.
+        """
+        training = self.training if epochs is None else self.training.model_copy(update={"epochs": epochs})
+        return fit(
+            log,
+            self.model,
+            seed,
+            model_options=self.model_options.model_dump(),
+            training=training,
+            device=self.device,
+            state=state,
+            on_epoch=on_epoch,
+            progress=progress,
+        )
+
     def copy_of(self, trained: TrainedModel, n_items: int | None = None) -> NextItemModel:
         """A new model with the weights of a trained one.
 
@@ -102,16 +136,14 @@ class Recipe:
             UnsupportedError: If the catalogue has grown and the model is not one of ours.
         """
         before = trained.model.n_items
-        if n_items in {None, before}:
+        if n_items is None or n_items == before:
             return copy.deepcopy(trained.model)
         if type(trained.model) not in MODELS.values():
             raise UnsupportedError(
                 f"the catalogue has {n_items} items and the model {before}; where a module of your own keeps its items"
                 " is not known, so it cannot grow: train it anew, or use log.with_items to stay with its catalogue"
             )
-        model = build_model(
-            self.model, n_items or before, trained.seed, self.model_options, max_length=trained.model.max_length
-        )
+        model = build_model(self.model, n_items, trained.seed, self.model_options, max_length=trained.model.max_length)
         model.load_state_dict(grown_state(TrainingState.of(trained.model), model).weights)
         return model
 

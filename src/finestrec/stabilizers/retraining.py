@@ -6,7 +6,7 @@ from pathlib import Path
 from finestrec.data.log import InteractionLog
 from finestrec.errors import OptionError
 from finestrec.stabilizers.base import Strategy, saver, trained_incumbent
-from finestrec.training.trained import TrainedModel, fit
+from finestrec.training.trained import TrainedModel
 
 
 class Retrain(Strategy):
@@ -26,13 +26,10 @@ class Retrain(Strategy):
     def _fit(
         self, log: InteractionLog, seed: int, checkpoint: Path | None, base: TrainedModel | None, epochs: int
     ) -> TrainedModel:
-        return fit(
+        return self.recipe.train(
             log,
-            self.recipe.model,
             seed,
-            model_options=self.recipe.model_options.model_dump(),
-            training=self.recipe.training.model_copy(update={"epochs": epochs}),
-            device=self.recipe.device,
+            epochs=epochs,
             state=self._saved(checkpoint) or (replace(base.state) if base else None),
             on_epoch=saver(checkpoint),
             progress=self.progress,

@@ -6,6 +6,8 @@ from typing import Final
 from finestrec.errors import OptionError
 from finestrec.measures.names import parse_measure
 
+SIMILARITIES: Final = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all")
+"""What a page shows of models that rank the whole catalogue."""
 _FAMILIES: Final = {
     "RBO": "rank-biased overlap, extrapolated (Webber, Moffat, Zobel 2010, Eq. 32): the expected overlap of two lists"
     " for a reader who goes on to the next rank with probability p. 1: the same list.",

@@ -1,21 +1,20 @@
 """The report of an audit: a chapter for each regime and perturbation."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
 import polars as pl
 
-from finestrec.report.definitions import definitions
+from finestrec.report.definitions import SIMILARITIES, definitions
 from finestrec.report.examples import chosen_users, histogram, user_lists
 from finestrec.report.summary import Chapter, Distribution, Estimate, MovedItem, Result, SliceLine, Summary, UserLists
-from finestrec.stability.findings import Finding
+from finestrec.stability.findings import Finding, LoadTable
 from finestrec.stability.moved import CHANGE
 from finestrec.stability.results import ACCURACY, StabilityAudit
-from finestrec.stability.rows import AuditRow, Regime
+from finestrec.stability.rows import Regime
 
-LoadTable = Callable[[AuditRow], pl.DataFrame]
 _EXPLAINED: Final[dict[Regime, str]] = {
     "anchored-update": "A nightly retraining: every model trained on the perturbed log is compared with the incumbent,"
     " trained on the log as it is.",
@@ -24,7 +23,6 @@ _EXPLAINED: Final[dict[Regime, str]] = {
     "unanchored": "The same pipeline on both logs, each fine-tuned with its own model's lists; the two results are"
     " compared.",
 }
-_SIMILARITIES: Final = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all")
 _FLOORS: Final = {"same_seed": "floor: the same run twice", "other_seed": "floor: another seed alone"}
 _MOST_ITEMS: Final = 20
 _SENTENCE_END: Final = re.compile(r"(?<=\.)\s(?=[A-Z])")
@@ -61,7 +59,7 @@ def audit_summary(
             *_excess(found),
         ),
         chapters=tuple(chapters),
-        definitions=definitions([*_SIMILARITIES, *ACCURACY]),
+        definitions=definitions([*SIMILARITIES, *ACCURACY]),
         notes=tuple(dict.fromkeys(note for row in found.rows for note in row.notes)),
     )
 
@@ -114,9 +112,9 @@ def _result(finding: Finding) -> Result:
     change = finding.ndcg_change
     return Result(
         label=_label(finding),
-        measures=estimates(_SIMILARITIES),
+        measures=estimates(SIMILARITIES),
         accuracy=estimates(ACCURACY),
-        ndcg_change=None if change is None else Estimate(change["mean"], change["lower"], change["upper"]),
+        ndcg_change=None if change is None else Estimate(**change),
         equally_accurate=finding.equally_accurate,
         is_floor=finding.regime == "floor",
     )

@@ -1,19 +1,17 @@
 """The report of a run that was brought up to date: its lists beside the incumbent's."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import polars as pl
 
-from finestrec.report.definitions import definitions
+from finestrec.report.definitions import SIMILARITIES, definitions
 from finestrec.report.of_comparison import comparison_chapter
 from finestrec.report.summary import Chapter, Estimate, Result, Summary
 from finestrec.stability.comparison import Comparison
-from finestrec.stability.findings import EQUAL_ACCURACY_MARGIN
+from finestrec.stability.findings import equally_accurate
 from finestrec.stability.moved import CHANGE
 from finestrec.stability.results import ACCURACY
-
-_SIMILARITIES: Final = ("RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all")
 
 
 def run_summary(
@@ -83,10 +81,10 @@ def _result(method: str, row: Mapping[str, Any]) -> Result:
     change = row["ndcg_change"]
     return Result(
         label=method,
-        measures={name: Estimate(row["measures"][name]) for name in _SIMILARITIES if name in row["measures"]},
+        measures={name: Estimate(row["measures"][name]) for name in SIMILARITIES if name in row["measures"]},
         accuracy={name: Estimate(row["accuracy"][name]) for name in ACCURACY},
-        ndcg_change=None if change is None else Estimate(change["mean"], change["lower"], change["upper"]),
-        equally_accurate=None if change is None else change["lower"] > -EQUAL_ACCURACY_MARGIN,
+        ndcg_change=None if change is None else Estimate(**change),
+        equally_accurate=equally_accurate(change),
     )
 
 

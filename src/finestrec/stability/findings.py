@@ -29,6 +29,11 @@ LoadTable = Callable[[AuditRow], pl.DataFrame]
 """The table of a row's instances."""
 
 
+def equally_accurate(ndcg_change: Interval | None) -> bool | None:
+    """Whether a relative change of NDCG@10 is within the margin; None without targets."""
+    return None if ndcg_change is None else ndcg_change["lower"] > -EQUAL_ACCURACY_MARGIN
+
+
 @dataclass(frozen=True)
 class Finding:
     """Rows that differ in the seed only.
@@ -68,7 +73,7 @@ class Finding:
     @property
     def equally_accurate(self) -> bool | None:
         """Whether accuracy is equal to the reference side's within the margin; None without targets."""
-        return None if self.ndcg_change is None else self.ndcg_change["lower"] > -EQUAL_ACCURACY_MARGIN
+        return equally_accurate(self.ndcg_change)
 
 
 Group = tuple[Regime, str, str | None]

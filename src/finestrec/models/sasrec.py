@@ -3,8 +3,7 @@
 Departs from the paper in these points. Positions are counted from the start of the input and rows are padded on
 the right: all prefixes of a row then share one pass, and no position is spent on padding. Items have a bias, and
 the heads a joint output projection (Vaswani et al.); the paper has neither. The loss is a softmax over the
-catalogue instead of binary cross-entropy against one sampled item, which is `training.loss=bce` here: on reddit.tsv
-MRR is 0.724 instead of 0.707 after 8 epochs.
+catalogue instead of binary cross-entropy against one sampled item, which is `training.loss=bce` here.
 From the authors' code it departs in dropping no attention weights, of which the paper says nothing: they then
 never leave the fused kernel.
 """

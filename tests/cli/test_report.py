@@ -1,5 +1,6 @@
 """`finestrec report` on every kind of folder, and budgets of `update`."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def test_a_report_of_a_comparison_with_its_gate(
     outcome = finestrec("report", tmp_path / "compared", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.document["summary"]["passed"] is False
+    facts = dict(outcome.document["summary"]["facts"])
+    for name, file in zip(("OLD", "NEW"), lists, strict=True):
+        assert facts[f"fingerprint of {name}"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert "The gate failed" in (tmp_path / "compared" / "report.html").read_text()
 
 

@@ -54,8 +54,20 @@ def comparison_chapter(
     )
 
 
-def comparison_summary(comparison: Comparison, lists: pl.LazyFrame, wanted: Sequence[str] = ()) -> Summary:
-    """The report of `finestrec compare`; see `comparison_chapter`."""
+def comparison_summary(
+    comparison: Comparison, lists: pl.LazyFrame, facts: Sequence[tuple[str, str]], wanted: Sequence[str] = ()
+) -> Summary:
+    """The report of `finestrec compare`.
+
+    Args:
+        comparison: What was found.
+        lists: See `comparison_chapter`.
+        facts: Stand first among the facts: label and value.
+        wanted: Raw ids of users to show, as text.
+
+    Raises:
+        DataError: If a wanted user is not there.
+    """
     summary = comparison.summary
     gate: list[dict[str, Any]] = summary.get("gate", [])
     k = summary["k"][0]
@@ -73,7 +85,7 @@ def comparison_summary(comparison: Comparison, lists: pl.LazyFrame, wanted: Sequ
         kind="compare",
         title="Comparison of lists",
         verdict=tuple(verdict),
-        facts=tuple((name, str(source)) for name, source in summary["sources"].items()),
+        facts=(*facts, *((name, str(source)) for name, source in summary["sources"].items())),
         chapters=(chapter,),
         definitions=definitions([*chapter.results[0].measures, *chapter.results[0].accuracy]),
         passed=not any(check["failed"] for check in gate) if gate else None,

@@ -40,7 +40,8 @@ def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
 
         return audit_summary(found, load, facts, wanted)
     if state.command == "compare":
-        return comparison_summary(read_comparison(folder), _lists(folder), wanted)
+        prints = tuple((name, str(value)) for name, value in state.inputs.items() if name.startswith("fingerprint of"))
+        return comparison_summary(read_comparison(folder), _lists(folder), (*facts, *prints), wanted)
     if state.command in {"stabilize", "update"}:
         inner = folder / COMPARISON
         row = read_results(folder)["rows"][0]

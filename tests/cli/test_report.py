@@ -81,6 +81,9 @@ def test_folders_that_compare_nothing_are_refused(finestrec: Finestrec, run_fold
     assert (refused.code, "compares nothing" in refused.err) == (2, True)
     assert not (run_folder / "report.html").exists()
     assert finestrec("report", tmp_path / "nowhere").code == 2
+    (tmp_path / "clicks.csv").touch()
+    no_folder = finestrec("report", tmp_path / "clicks.csv")
+    assert (no_folder.code, "there is no run folder" in no_folder.err) == (2, True)
 
 
 def test_mistakes_about_a_report(finestrec: Finestrec, tuesday: Path) -> None:

@@ -33,9 +33,9 @@ def report(
     from finestrec.runs.reporting import folder_summary
 
     terminal = output.terminal()
+    if out is not None and (not out.parent.is_dir() or out.is_dir()):
+        raise OptionError(f"{out} cannot be written; name a file in a folder that exists with --out")
     file = out or folder / "report.html"
-    if not file.parent.is_dir() or file.is_dir():
-        raise OptionError(f"{file} cannot be written; name a file in a folder that exists with --out")
     summary = folder_summary(folder, user or ())
     write_aside(file, page(summary))
     terminal.show(*summary.verdict, f"saved in {file}")

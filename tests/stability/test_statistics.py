@@ -1,5 +1,7 @@
 """Resampling users and seeds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,20 @@ def width(values: Array, users: NDArray[np.int64]) -> float:
     return found["upper"] - found["lower"]
 
 
+def scipys_interval(sums: Array, counts: NDArray[np.integer]) -> Any:
+    """Of a mean over instances, from what each user brings."""
+    return stats.bootstrap(
+        (sums, counts),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=20_000,
+        batch=1000,
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+
+
 def test_interval_of_a_mean_agrees_with_scipy_where_every_user_has_one_instance() -> None:
     values = np.random.default_rng(1).exponential(size=300)
     ours = column(values, np.arange(300)).interval(0)
@@ -41,16 +57,7 @@ def test_interval_of_uneven_users_agrees_with_scipy_on_their_sums_and_counts() -
     users = np.repeat(np.arange(150), counts)
     values = rng.normal(np.repeat(rng.normal(size=150), counts))
     sums = np.bincount(users, weights=values)
-    theirs = stats.bootstrap(
-        (sums, counts),
-        lambda a, b, axis: a.sum(axis) / b.sum(axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=20_000,
-        batch=1000,
-        rng=np.random.default_rng(4),
-    ).confidence_interval
+    theirs = scipys_interval(sums, counts)
     ours = column(values, users).interval(0)
     assert ours["mean"] == pytest.approx(values.mean())
     assert ours["lower"] == pytest.approx(theirs.low, abs=0.02)
@@ -171,16 +178,7 @@ def test_groups_have_the_means_of_their_instances_and_scipys_interval() -> None:
     found = bootstrap_means([values[:, None]], [users], [group], 3)
     sums = np.bincount(users, weights=values * group, minlength=80)
     counts = np.bincount(users, weights=group, minlength=80)
-    theirs = stats.bootstrap(
-        (sums, counts),
-        lambda a, b, axis: a.sum(axis) / b.sum(axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=20_000,
-        batch=1000,
-        rng=np.random.default_rng(4),
-    ).confidence_interval
+    theirs = scipys_interval(sums, counts)
     ours = found.interval(0, 1)
     assert ours["mean"] == pytest.approx(values[group == 1].mean())
     assert ours["lower"] == pytest.approx(theirs.low, abs=0.03)

@@ -20,12 +20,12 @@ from finestrec.data.sources import read_log
 from finestrec.data.splits import Split, split
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.audit import audit
-from finestrec.stability.plan import plan
+from finestrec.stability.plan import PlannedMethod, plan
 from finestrec.stability.rows import Regime
 from finestrec.stabilizers import Recipe
 
 CELLS = [f"{kind}:{selector}:0.001" for kind in ("delete", "replace") for selector in ("random", "casper")]
-METHODS: tuple[str, ...] = ("retrain",)
+METHODS = {"retrain": PlannedMethod("cold")}
 REGIMES: tuple[Regime, ...] = ("anchored-update",)
 
 
@@ -34,7 +34,7 @@ def seconds(parts: Split, cells: Sequence[str], jobs: int) -> NDArray[np.float64
     recipe = Recipe.of("lrurec", training={"epochs": 2})
     began = np.array([time.perf_counter(), cpu_seconds()])
     with tempfile.TemporaryDirectory() as folder:
-        audit(parts, recipe, perturbations=cells, methods=METHODS, regimes=REGIMES, folder=Path(folder), jobs=jobs)
+        audit(parts, recipe, perturbations=cells, methods=[*METHODS], regimes=REGIMES, folder=Path(folder), jobs=jobs)
     return np.array([time.perf_counter(), cpu_seconds()]) - began
 
 

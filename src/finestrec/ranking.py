@@ -4,7 +4,7 @@ Lists are in order of (score descending, item index ascending), over all items, 
 unless `seen="drop"` says otherwise.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -106,20 +106,21 @@ def hidden_chunks(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            for members, on_host in batches:
-                batch = on_host.to(device)
+        for members, on_host in batches:
+            batch = on_host.to(device)
+            # Left before each yield: the mode is the thread's, and several models may be asked in turns.
+            with torch.inference_mode():
                 hidden = batch.at_positions(model.hidden(batch))
-                for begin in range(0, len(members), rows_per_chunk):
-                    chunk = slice(begin, begin + rows_per_chunk)
-                    yield members[chunk], hidden[chunk], batch.targets[chunk]
+            for begin in range(0, len(members), rows_per_chunk):
+                chunk = slice(begin, begin + rows_per_chunk)
+                yield members[chunk], hidden[chunk], batch.targets[chunk]
     finally:
         model.train(was_training)
 
 
 def score_chunks(
     model: NextItemModel, batches: Iterable[tuple[NDArray[np.int64], SequenceBatch]]
-) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+) -> Generator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Scores of all items for the chunks of `hidden_chunks`.
 
     Yields:
@@ -127,7 +128,9 @@ def score_chunks(
     """
     with closing(hidden_chunks(model, batches)) as chunks:  # a reader that stops gives the mode back at once
         for members, hidden, targets in chunks:
-            yield members, model.scores(hidden), targets
+            with torch.inference_mode():
+                scores = model.scores(hidden)
+            yield members, scores, targets
 
 
 def rank(

@@ -18,7 +18,7 @@ from finestrec.stability.audit import audit
 from finestrec.stability.comparing import judge
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow
-from finestrec.stabilizers import Recipe, stabilizer_type
+from finestrec.stabilizers import Recipe, stabilizer
 
 SPEC = "delete:random:0.01"
 
@@ -59,6 +59,8 @@ def test_every_method_and_regime_has_its_row_with_and_without_a_perturbation(who
         ("anchored-update", "finest"),
         ("authors-protocol", "retrain"),
         ("authors-protocol", "finest"),
+        ("unanchored", "retrain"),
+        ("unanchored", "warm_start"),
         ("unanchored", "finest"),
     }
     for seed in (0, 1):
@@ -69,6 +71,21 @@ def test_every_method_and_regime_has_its_row_with_and_without_a_perturbation(who
                 if r.seed == seed and r.other_seed is None and r.perturbation == perturbation and r.regime != "floor"
             }
             assert found == expected
+
+
+def test_policies_and_options_are_methods_of_an_audit(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
+    methods = ("retrain", "hysteresis:tau=1e9", "blending:alpha=0", "finest:weight=0:rho=0", "warm_start")
+    found = audit(parts, small_recipe, methods=methods, regimes=REGIMES[:1], floors=False, folder=tmp_path)
+    changed = {each.method: each for each in found.rows if each.perturbation}
+    assert list(changed) == [*methods]
+    # Yesterday's lists to the depth that is defended, today's model, and FINEST without what makes it FINEST.
+    assert changed["hysteresis:tau=1e9"].measures["Jaccard@10"] == 1
+    assert changed["hysteresis:tau=1e9"].seconds == changed["retrain"].seconds
+    assert changed["blending:alpha=0"].measures == changed["retrain"].measures
+    assert changed["finest:weight=0:rho=0"].measures == changed["warm_start"].measures
+    assert changed["warm_start"].measures != changed["retrain"].measures
+    again = audit(parts, small_recipe, methods=methods, regimes=REGIMES[:1], floors=False, folder=tmp_path)
+    assert again.rows == found.rows
 
 
 def test_rows_carry_what_a_reader_needs(whole: StabilityAudit, parts: Split) -> None:
@@ -168,7 +185,7 @@ def test_a_night_is_audited_from_the_log_before_it(parts: Split, small_recipe: R
     test = days.held_out(small_recipe.training.max_length)
     models = {}
     for name, log in (("before", replace(before, origin=days.train)), ("after", days.train)):
-        models[name] = judge(stabilizer_type("retrain")(small_recipe).fit(log, 0), test).accuracy()
+        models[name] = judge(stabilizer("retrain", small_recipe).fit(log, 0), test).accuracy()
     assert night["retrain"].accuracy == pytest.approx(models["after"])
     assert models["before"] != pytest.approx(models["after"])
     assert all(r.reference_accuracy == pytest.approx(models["before"]) for r in night.values())

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from finestrec.perturbation.spec import Perturbation
-from finestrec.stability.plan import Comparison, Plan, Training, plan
+from finestrec.stability.plan import Comparison, Plan, PlannedMethod, Training, plan
 
 ONE, TWO = Perturbation.parse("delete:random:0.1%"), Perturbation.parse("insert:random:3:item=popular")
 NIGHT = Perturbation.parse("append:cut:7")
-METHODS = ("retrain", "warm_start", "finest")
+METHODS = {
+    "retrain": PlannedMethod("cold"),
+    "warm_start": PlannedMethod("tuned"),
+    "finest": PlannedMethod("tuned", preserves=True),
+}
 REGIMES: Any = ("anchored-update", "authors-protocol", "unanchored")
 
 
@@ -33,8 +37,9 @@ def test_one_seed_one_perturbation_in_every_regime_is_what_the_method_says() -> 
         "finest.delete-random-0.1pct.seed0": {"retrain.D.seed0"},
         "continue.D.seed0": {"retrain.D.seed0"},
         "continue.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0"},
-        "finest-follow.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0", "retrain.D.seed0"},
-        "finest-own.delete-random-0.1pct.seed0": {"retrain.delete-random-0.1pct.seed0"},
+        "finest.delete-random-0.1pct.seed0.follow": {"retrain.delete-random-0.1pct.seed0", "retrain.D.seed0"},
+        "warm_start.delete-random-0.1pct.seed0.own": {"retrain.delete-random-0.1pct.seed0"},
+        "finest.delete-random-0.1pct.seed0.own": {"retrain.delete-random-0.1pct.seed0"},
     }
 
 
@@ -77,8 +82,8 @@ def test_dependents_are_found_through_others() -> None:
     whole = plan([ONE], METHODS, REGIMES, [0], floors=False)
     found = whole.dependents("retrain.delete-random-0.1pct.seed0")
     assert "continue.delete-random-0.1pct.seed0" in found
-    assert "finest-own.delete-random-0.1pct.seed0" in found
-    assert sum(key.startswith("row.unanchored") and "own" in key for key in found) == 1
+    assert "finest.delete-random-0.1pct.seed0.own" in found
+    assert sum(key.startswith("row.unanchored") and key.endswith(".own") for key in found) == 2
     assert not any(key.endswith(("warm_start.D.seed0", "finest.D.seed0")) for key in found)
 
 
@@ -93,8 +98,10 @@ def test_a_night_ends_where_the_others_begin() -> None:
         "finest.D.seed0.after-append-cut-7": {"retrain.append-cut-7.seed0"},
         "continue.append-cut-7.seed0": {"retrain.append-cut-7.seed0"},
         "finest.append-cut-7.seed0": {"retrain.append-cut-7.seed0"},
-        "finest-follow.D.seed0.after-append-cut-7": {"retrain.D.seed0", "retrain.append-cut-7.seed0"},
-        "finest-own.D.seed0": {"retrain.D.seed0"},
+        "warm_start.append-cut-7.seed0": {"retrain.append-cut-7.seed0"},
+        "finest.D.seed0.follow.after-append-cut-7": {"retrain.D.seed0", "retrain.append-cut-7.seed0"},
+        "warm_start.D.seed0.own": {"retrain.D.seed0"},
+        "finest.D.seed0.own": {"retrain.D.seed0"},
     }
     night = {(c.regime, c.method, c.other_seed): (c.old, c.new) for c in found.comparisons if c.perturbation is NIGHT}
     assert night == {
@@ -108,9 +115,11 @@ def test_a_night_ends_where_the_others_begin() -> None:
         ("authors-protocol", "retrain", None): ("continue.append-cut-7.seed0", "continue.D.seed0"),
         ("authors-protocol", "finest", None): (
             "finest.append-cut-7.seed0",
-            "finest-follow.D.seed0.after-append-cut-7",
+            "finest.D.seed0.follow.after-append-cut-7",
         ),
-        ("unanchored", "finest", None): ("finest.append-cut-7.seed0", "finest-own.D.seed0"),
+        ("unanchored", "retrain", None): ("continue.append-cut-7.seed0", "continue.D.seed0"),
+        ("unanchored", "warm_start", None): ("warm_start.append-cut-7.seed0", "warm_start.D.seed0.own"),
+        ("unanchored", "finest", None): ("finest.append-cut-7.seed0", "finest.D.seed0.own"),
     }
     two = plan([NIGHT, Perturbation.parse("append:cut:8")], METHODS, REGIMES, [0], floors=False)
     keys = [comparison.key for comparison in two.comparisons]
@@ -121,3 +130,29 @@ def test_each_log_has_a_name_of_its_own() -> None:
     specs = ["delete:user:3", "delete:user:3%", "insert:user:3", "insert:user:3:item=popular", "append:cut:3"]
     names = {Training("retrain", Perturbation.parse(spec), 0).key for spec in specs}
     assert len(names) == len(specs)
+
+
+def test_a_policy_serves_what_is_trained_anyway_and_a_cold_method_stands_alone() -> None:
+    methods = {
+        **METHODS,
+        "bagging": PlannedMethod("cold"),
+        "hysteresis:tau=1": PlannedMethod("served", over="retrain"),
+        "blending:over=warm_start": PlannedMethod("served", over="warm_start"),
+    }
+    found = plan([ONE], methods, REGIMES, [0], floors=False)
+    alone = plan([ONE], METHODS, REGIMES, [0], floors=False)
+    log = "delete-random-0.1pct.seed0"
+    assert {key: set(work.needs) for key, work in trainings(found).items() if key not in alone.works} == {
+        "bagging.D.seed0": set(),
+        f"bagging.{log}": set(),
+        "hysteresis-tau=1.D.seed0": {"retrain.D.seed0"},
+        f"hysteresis-tau=1.{log}": {"retrain.D.seed0", f"retrain.{log}"},
+        "blending-over=warm_start.D.seed0": {"retrain.D.seed0", "warm_start.D.seed0"},
+        f"blending-over=warm_start.{log}": {"retrain.D.seed0", f"warm_start.{log}"},
+    }
+    pairs = {(c.regime, c.method): (c.old, c.new) for c in found.comparisons if c.perturbation}
+    assert pairs["anchored-update", "bagging"] == ("retrain.D.seed0", f"bagging.{log}")
+    assert pairs["unanchored", "bagging"] == ("bagging.D.seed0", f"bagging.{log}")
+    # A policy needs an incumbent, and authors-protocol something that is preserved.
+    assert {regime for regime, method in pairs if method.startswith(("hysteresis", "blending"))} == {"anchored-update"}
+    assert {method for regime, method in pairs if regime == "authors-protocol"} == {"retrain", "finest"}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from finestrec.data.splits import Split
     from finestrec.stability.audit import EngineName
     from finestrec.stability.results import StabilityAudit
+    from finestrec.stabilizers import Recipe
 
 DELETION = "delete:random:0.001"
 
@@ -84,7 +85,7 @@ def audit(
     }
     whole = config.data.read(log)
     parts = prepare(whole, config).split
-    _check(what, parts, engine, config.recipe.training.max_length)
+    _check(what, parts, engine, config.recipe)
     inputs = {"fingerprint of LOG": whole.fingerprint, **what}
     table = None
     if users is not None:
@@ -124,20 +125,20 @@ def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]
             terminal.show(found.table(regime, perturbation))
 
 
-def _check(what: Mapping[str, Any], parts: "Split", engine: str, max_length: int) -> None:
+def _check(what: Mapping[str, Any], parts: "Split", engine: str, recipe: "Recipe") -> None:
     """Refuse before a folder is touched what would be refused in the middle of it."""
     from finestrec.errors import OptionError
     from finestrec.perturbation.spec import Perturbation
     from finestrec.stability.audit import ENGINES, REGIMES
-    from finestrec.stabilizers import stabilizer_type
+    from finestrec.stabilizers import stabilizer
 
     for spec in what["perturbations"]:
-        Perturbation.parse(spec).check(parts.train, what["seeds"][0], max_length)
+        Perturbation.parse(spec).check(parts.train, what["seeds"][0], recipe.training.max_length)
     for name in ("methods", "regimes", "perturbations"):
         if not what[name] or len(set(what[name])) < len(what[name]):
             raise OptionError(f"the {name} are {', '.join(what[name]) or 'none'}; expected one or more different ones")
     for method in what["methods"]:
-        stabilizer_type(method)
+        stabilizer(method, recipe)
     regimes = (*REGIMES, "unanchored")
     for regime in what["regimes"]:
         if regime not in regimes:

@@ -18,7 +18,7 @@ from finestrec.runs.making import Maker
 from finestrec.runs.night import Night, growing_night, next_night
 from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged, parse_budget
-from finestrec.stabilizers import stabilizer_type
+from finestrec.stabilizers import stabilizer
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Renewal:
             OptionError: If an option does not fit the run.
         """
         self.entry.refuse_inside(self.out, self.folder, self.log)
-        stabilizer_type(self.method)
         if self.out.resolve() == self.folder.resolve():
             raise OptionError(f"--out names the run itself, {self.folder}, which is kept; choose another folder")
         incumbent = load_run(self.folder)
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
+        stabilizer(self.method, config.recipe)
         budget = tuple(parse_budget(text) for text in self.budget)
         depth = min(config.lists.k, incumbent.config.lists.k)
         check_names(budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)

@@ -25,7 +25,7 @@ from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
 from finestrec.stability.touch import erased
-from finestrec.stabilizers import Ranker, stabilizer_type
+from finestrec.stabilizers import Ranker, stabilizer
 from finestrec.training.progress import Progress
 from finestrec.training.trained import TrainedModel
 
@@ -153,7 +153,7 @@ class Maker:
     ) -> Run:
         config, path = self._config, self.folder.path
         stored.write(path)
-        strategy = stabilizer_type(method)(config.recipe, progress=self.progress)
+        strategy = stabilizer(method, config.recipe, self.progress)
         reset_peak()
         trained = strategy.fit(train, config.seed, incumbent, checkpoint=self.folder.checkpoint)
         # Later nights know the model by its own log: what it was dealt by is over.

@@ -23,13 +23,13 @@ from finestrec.stability.clusters import RayCluster
 from finestrec.stability.engines import Engine, InProcess, WorkerProcesses, check_factories, check_model_factory
 from finestrec.stability.grid import Grid, JobsProgress, OnEvent
 from finestrec.stability.jobs import JobTable
-from finestrec.stability.plan import Comparison, plan
+from finestrec.stability.plan import Comparison, PlannedMethod, plan
 from finestrec.stability.recommenders import ListFitter
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Regime
 from finestrec.stability.slices import table_fingerprint, user_slices
 from finestrec.stability.work import Factory, Workbench
-from finestrec.stabilizers import Fitter, Recipe, stabilizer_type
+from finestrec.stabilizers import Fitter, Policy, Recipe, stabilizer
 
 REGIMES: tuple[Regime, ...] = ("anchored-update", "authors-protocol")
 METHODS = ("retrain", "warm_start", "finest")
@@ -68,8 +68,8 @@ def audit(
             anchored-update.
         perturbations: What is done to the training log, each for itself. append:cut:DAYS is a night: D ends that many
             days before the training log does, and D' is the training log.
-        methods: Names of `STABILIZERS`, by default all of them, or all fitters; `retrain` is always trained, because
-            all others start from it.
+        methods: METHODs, as `stabilizer` takes them; by default retraining, warm start and FINEST, or all fitters.
+            `retrain` is always trained, because all others start from it.
         regimes: anchored-update, authors-protocol, unanchored; by default the first two, or the first for fitters.
         floors: Measure what the same seed and another seed change by themselves. With one seed this trains with
             the next one too.
@@ -117,7 +117,7 @@ def audit(
     for perturbation in parsed:
         perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
     slices = None if users is None else user_slices(users, split.log.vocabulary)
-    what = plan(parsed, methods, regimes, seeds, floors=floors)
+    what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors)
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
         identity["users"] = None if users is None else table_fingerprint(users)
@@ -152,8 +152,8 @@ def _check(
     if not seeds or len(set(seeds)) < len(seeds):
         raise OptionError(f"the seeds are {list(seeds)}; expected one or more different ones")
     if isinstance(recipe, Recipe):
-        for name in methods:
-            stabilizer_type(name)
+        for method in methods:
+            stabilizer(method, recipe)
         return
     missing = {*methods, "retrain"} - recipe.keys()
     if missing:
@@ -169,6 +169,17 @@ def _check(
         )
     if list(regimes) != ["anchored-update"]:
         raise OptionError(f"fitters are audited in the regime anchored-update only, not in {', '.join(regimes)}")
+
+
+def _planned(recipe: Recipe | Mapping[str, Fitter | Factory], methods: Sequence[str]) -> dict[str, PlannedMethod]:
+    if not isinstance(recipe, Recipe):
+        return dict.fromkeys(methods, PlannedMethod("tuned"))
+    planned = {}
+    for method in methods:
+        strategy = stabilizer(method, recipe)
+        over = strategy.options.over if isinstance(strategy, Policy) else None
+        planned[method] = PlannedMethod(strategy.kind, strategy.preserves, over)
+    return planned
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,8 @@ def _errors(
 ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
     """Numbers, hidden states (P, D), and probabilities less one at the target (P, N), in evaluation mode."""
     for members, hidden, targets in hidden_chunks(model, batches):
-        error = F.softmax(model.scores(hidden), dim=1)
+        with torch.inference_mode():
+            scores = model.scores(hidden)
+        error = F.softmax(scores, dim=1)
         error[torch.arange(len(error)), targets] -= 1
         yield members, hidden, error

@@ -7,10 +7,13 @@ perturbed log D'::
     retrain.D'           E epochs on D'                      anchored-update: compared with the incumbent
     warm_start.D'        F epochs from the incumbent         anchored-update: likewise; also on D
     finest.D'            F epochs, the incumbent's lists     anchored-update: likewise; also on D
-    continue.D, .D'      E + F epochs                        authors-protocol, retrain: compared with one another
+    continue.D, .D'      E + F epochs                        authors-protocol, unanchored, retrain: compared with one
+                                                             another
     finest.D             as above                            authors-protocol: compared with
-    finest-follow.D'     from retrain.D', lists of retrain.D
-    finest-own.D'        from retrain.D', its own lists      unanchored: compared with finest.D
+    finest.D'.follow     from retrain.D', lists of retrain.D
+    finest.D'.own        from retrain.D', its own lists      unanchored: compared with finest.D
+    bagging.D, .D'       cold, as retrain                    unanchored: compared with one another
+    hysteresis.D'        retrain.D' and the incumbent        anchored-update: nothing is trained
     retrain.D.again      the same run twice                  floor same_seed
     retrain.D, seed t                                        floor other_seed
     retrain.D', seed t                                       anchored-update, retrain with other_seed
@@ -19,12 +22,13 @@ A night (append) is the other way round: D' is the training log that all others 
 short. Floors and rows without a perturbation are those of the training log.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.rows import Regime
+from finestrec.stabilizers import Kind
 
 _SAME_RUN = "D in place of D' repeats the same run"
 
@@ -34,13 +38,14 @@ class Training:
     """One training.
 
     Attributes:
-        method: A name of `STABILIZERS` or of a fitter; or continue, finest-follow, finest-own.
+        method: A METHOD of ours, or the name of a fitter; or continue.
         perturbation: Of the log that it is trained on, drawn by the seed; None for the training log. A night stands
             for the log before it.
         seed: Drives every stream.
         incumbent: Key of the training that it starts from, if any.
-        anchor: Key of the training whose lists are preserved, where that is not the incumbent.
-        repeat: Tells apart what the rest does not: a repetition, or the night after which it is.
+        anchor: Key of the training of which something is preserved, where that is not the incumbent.
+        new: Key of the training whose model is served with the incumbent beside it, for policies of serving.
+        repeat: Tells apart what the rest does not: a repetition, another base, or the night after which it is.
     """
 
     method: str
@@ -48,17 +53,18 @@ class Training:
     seed: int
     incumbent: str | None = None
     anchor: str | None = None
+    new: str | None = None
     repeat: str = ""
 
     @property
     def key(self) -> str:
         """The name of its files."""
-        return f"{self.method}.{_log_name(self.perturbation)}.seed{self.seed}{self.repeat}"
+        return f"{file_name(self.method)}.{_log_name(self.perturbation)}.seed{self.seed}{self.repeat}"
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Keys of what has to be done before."""
-        return tuple(key for key in (self.incumbent, self.anchor) if key is not None)
+        return tuple(key for key in (self.incumbent, self.anchor, self.new) if key is not None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Comparison:
     @property
     def key(self) -> str:
         """The name of its file."""
-        return f"row.{self.regime}.{self.method}.{self.old}--{self.new}"
+        return f"row.{self.regime}.{file_name(self.method)}.{self.old}--{self.new}"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -86,6 +92,21 @@ class Comparison:
 
 
 Work = Training | Comparison
+
+
+@dataclass(frozen=True)
+class PlannedMethod:
+    """What decides which trainings a method has.
+
+    Attributes:
+        kind: See `finestrec.stabilizers.base.Kind`.
+        preserves: Whether something of an anchor is preserved, so that authors-protocol is defined.
+        over: Of policies of serving: the method of the new model.
+    """
+
+    kind: Kind
+    preserves: bool = False
+    over: str | None = None
 
 
 @dataclass
@@ -125,7 +146,7 @@ class Plan:
 
 def plan(
     perturbations: Sequence[Perturbation],
-    methods: Sequence[str],
+    methods: Mapping[str, PlannedMethod],
     regimes: Sequence[Regime],
     seeds: Sequence[int],
     *,
@@ -142,7 +163,7 @@ def plan(
 @dataclass
 class _Planner:
     perturbations: Sequence[Perturbation]
-    methods: Sequence[str]
+    methods: Mapping[str, PlannedMethod]
     regimes: Sequence[Regime]
     seeds: Sequence[int]
     floors: bool
@@ -179,22 +200,46 @@ class _Planner:
         for change in both if perturbation is self.perturbations[0] else both[1:]:
             before, after = sides(change)
             notes = () if change else (_SAME_RUN,)
-            for method in self.methods:
+            for method, how in self.methods.items():
                 if regime == "anchored-update":
-                    yield self._anchored(method, change, seed)
-                elif method == "retrain" and regime == "authors-protocol":
-                    pair = (self._continued(before, seed), self._continued(after, seed))
+                    yield self._anchored(method, how, change, seed)
+                    continue
+                pair = self._pair(method, how, regime, before, after, seed)
+                if pair is not None:
                     yield Comparison(regime, method, change, seed, *pair, notes=notes)
-                elif method == "finest":
-                    old = self._tuned(method, before, before, seed)
-                    new = self._followed(regime, before, after, seed) if change else old
-                    yield Comparison(regime, method, change, seed, old, new, notes=notes)
 
-    def _anchored(self, method: str, change: Perturbation | None, seed: int) -> Comparison:
+    def _pair(
+        self,
+        method: str,
+        how: PlannedMethod,
+        regime: Regime,
+        before: Perturbation | None,
+        after: Perturbation | None,
+        seed: int,
+    ) -> tuple[str, str] | None:
+        """Both sides of authors-protocol or unanchored; None where the regime says nothing about the method."""
+        if method == "retrain":
+            return self._continued(before, seed), self._continued(after, seed)
+        if how.kind == "served":  # there is no incumbent
+            return None
+        if how.kind == "cold":
+            sides_ = [self._add(Training(method, log, seed)) for log in (before, after)]
+            return (sides_[0], sides_[1]) if regime == "unanchored" else None
+        if regime == "authors-protocol" and not how.preserves:
+            return None
+        old = self._tuned(method, before, before, seed)
+        return old, self._followed(method, regime, before, after, seed) if before is not after else old
+
+    def _anchored(self, method: str, how: PlannedMethod, change: Perturbation | None, seed: int) -> Comparison:
         before, after = sides(change)
         base = self._retrain(before, seed)
         if method != "retrain":
-            new = self._tuned(method, before, after, seed)
+            if how.kind == "cold":
+                new = self._add(Training(method, after, seed))
+            elif how.kind == "served":
+                new = self._served(method, how, before, after, seed)
+            else:
+                new = self._tuned(method, before, after, seed)
             return Comparison("anchored-update", method, change, seed, base, new)
         again = self.floors and change is None and seed == self.seeds[0]
         new = self._retrain(after, seed, ".again" if again else "")
@@ -213,12 +258,23 @@ class _Planner:
     def _continued(self, log: Perturbation | None, seed: int) -> str:
         return self._add(Training("continue", log, seed, incumbent=self._retrain(log, seed)))
 
-    def _followed(self, regime: Regime, before: Perturbation | None, log: Perturbation | None, seed: int) -> str:
+    def _followed(
+        self, method: str, regime: Regime, before: Perturbation | None, log: Perturbation | None, seed: int
+    ) -> str:
         base = self._retrain(log, seed)
         if regime == "unanchored":
-            return self._add(Training("finest-own", log, seed, incumbent=base))
+            return self._add(Training(method, log, seed, base, repeat=".own"))
         anchor = self._retrain(before, seed)
-        return self._add(Training("finest-follow", log, seed, base, anchor, repeat=_after(before)))
+        return self._add(Training(method, log, seed, base, anchor, repeat=f".follow{_after(before)}"))
+
+    def _served(
+        self, method: str, how: PlannedMethod, before: Perturbation | None, log: Perturbation | None, seed: int
+    ) -> str:
+        base = self._retrain(before, seed)
+        assert how.over is not None
+        new = self._retrain(log, seed) if how.over == "retrain" else self._tuned(how.over, before, log, seed)
+        repeat = _after(before) if log is None else ""
+        return self._add(Training(method, log, seed, base, new=new, repeat=repeat))
 
     def _add(self, training: Training) -> str:
         return self.plan.works.setdefault(training.key, training).key
@@ -227,6 +283,11 @@ class _Planner:
 def sides(perturbation: Perturbation | None) -> tuple[Perturbation | None, Perturbation | None]:
     """What D and D' are as the log of a `Training`; without a perturbation both are the training log."""
     return (perturbation, None) if perturbation is not None and perturbation.kind == "append" else (None, perturbation)
+
+
+def file_name(method: str) -> str:
+    """A METHOD in file names."""
+    return method.replace(":", "-")
 
 
 def _after(night: Perturbation | None) -> str:

@@ -7,7 +7,7 @@ strangers' fitters return cannot be kept in a file, so it goes from process to p
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.plan import Comparison, Plan, Training, sides
 from finestrec.stability.slices import log_slices
 from finestrec.stability.touch import log_change
-from finestrec.stabilizers import Continue, FinestTuning, Fitter, Ranker, Recipe, Strategy, stabilizer_type
+from finestrec.stabilizers import Continue, Fitter, Policy, Ranker, Recipe, Strategy, TwoModels, stabilizer
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
@@ -101,7 +101,7 @@ class Workbench:
     threads: int | None = None
     users: pl.DataFrame | None = None
     _logs: dict[str, InteractionLog] = field(default_factory=dict)
-    _trained: dict[str, TrainedModel] = field(default_factory=dict)
+    _trained: dict[str, TrainedModel | TwoModels] = field(default_factory=dict)
     _judged: dict[str, Judged] = field(default_factory=dict)
     _sliced: dict[str, pl.DataFrame] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ class Workbench:
         work = self.plan.works[key]
         if isinstance(work, Comparison) or not isinstance(self.recipe, Recipe):
             return 1.0
-        return self.recipe.training.epochs if work.method == "retrain" else self.recipe.finest.epochs
+        return self._strategy(work).epochs
 
     def perform(self, key: str, rankers: Rankers, report: Report) -> Outcome:
         """Do a piece of work; a failure is an outcome too.
@@ -135,7 +135,9 @@ class Workbench:
             if not isinstance(self.recipe, Recipe):
                 return Done(*_cost(began), self._strangers(work, rankers))
             trained = self._fit(work, report)
-            return Done(sum(record.seconds for record in trained.state.history), peak_bytes())
+            # Nothing of a policy is trained; it costs what the model that it serves costs.
+            model = trained if isinstance(trained, TrainedModel) else trained.new
+            return Done(sum(record.seconds for record in model.state.history), peak_bytes())
         except (FinestrecError, OSError) as error:
             return Failed(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the other work goes on
@@ -146,25 +148,35 @@ class Workbench:
         incumbent = rankers[work.incumbent] if work.incumbent else None
         return made(self.recipe[work.method]).fit(self._log(work.perturbation, work.seed), work.seed, incumbent)
 
-    def _fit(self, work: Training, report: Report | None = None) -> TrainedModel:
+    def _fit(self, work: Training, report: Report | None = None) -> TrainedModel | TwoModels:
         """Train, or load what is on disk: a finished checkpoint is the result."""
         log, seed = self._log(work.perturbation, work.seed), work.seed
-        incumbent = self._load(work.incumbent) if work.incumbent else None
-        trained = self._strategy(work, report).fit(log, seed, incumbent, checkpoint=self.checkpoint(work.key))
+        incumbent = self._trained_model(work.incumbent) if work.incumbent else None
+        strategy = self._strategy(work, report)
+        if isinstance(strategy, Policy):
+            assert work.new is not None
+            assert incumbent is not None
+            return strategy.served(self._trained_model(work.new), incumbent)
+        if work.anchor is not None:
+            strategy = replace(strategy, anchor=self._trained_model(work.anchor))  # type: ignore[call-arg]
+        trained: TrainedModel = strategy.fit(log, seed, incumbent, checkpoint=self.checkpoint(work.key))
         _remember(self._trained, work.key, lambda: trained)
         return trained
 
-    def _load(self, key: str) -> TrainedModel:
+    def _load(self, key: str) -> TrainedModel | TwoModels:
         return _remember(self._trained, key, lambda: self._fit(self.plan.training(key)))
 
-    def _strategy(self, work: Training, report: Report | None) -> Strategy:
+    def _trained_model(self, key: str) -> TrainedModel:
+        trained = self._load(key)
+        assert isinstance(trained, TrainedModel)
+        return trained
+
+    def _strategy(self, work: Training, report: Report | None = None) -> Strategy:
         assert isinstance(self.recipe, Recipe)
         progress = None if report is None else _Epochs(report)
         if work.method == "continue":
-            return Continue(self.recipe, progress)
-        if work.method.startswith("finest-"):
-            return FinestTuning(self.recipe, progress, anchor=self._load(work.anchor) if work.anchor else None)
-        return stabilizer_type(work.method)(self.recipe, progress)
+            return Continue(self.recipe, progress=progress)
+        return stabilizer(work.method, self.recipe, progress)
 
     def _log(self, perturbation: Perturbation | None, seed: int) -> InteractionLog:
         if perturbation is None:

@@ -1,26 +1,57 @@
-"""What makes lists hold: one strategy a file behind one interface."""
+"""What makes lists hold: one strategy a file behind one interface.
+
+A strategy is named by a METHOD, ``NAME[:option=value...]``, as `finest:weight=10` or `hysteresis:tau=0.5`. A list of
+values is joined by ``+``, as in `finest:kinds=delete+insert`, because a comma parts methods.
+"""
 
 from typing import Final
 
 from finestrec.errors import OptionError
-from finestrec.stabilizers.base import Fitter, Ranker, Recipe, Strategy
+from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
+from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
+from finestrec.stabilizers.hysteresis import Hysteresis
 from finestrec.stabilizers.retraining import Continue, Retrain
+from finestrec.stabilizers.serving import Policy, TwoModels
+from finestrec.training.progress import Progress
 
 STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "retrain": Retrain,
     "warm_start": WarmStart,
     "finest": FinestTuning,
+    "hysteresis": Hysteresis,
+    "blending": Blending,
 }
-"""Every strategy by the name that `--method` takes."""
+"""Every strategy by the name that a METHOD begins with."""
 
 
-def stabilizer_type(name: str) -> type[Strategy]:
-    """The class of a strategy by its name.
+def stabilizer(method: str, recipe: Recipe, progress: Progress | None = None) -> Strategy:
+    """The strategy that a METHOD stands for.
+
+    Raises:
+        OptionError: If the name or an option is unknown, or a value does not fit.
+    """
+    values: dict[str, str] = {}
+    for setting in method.split(":")[1:]:
+        key, equals, value = setting.partition("=")
+        if not equals or not key or not value:
+            raise OptionError(f"{setting!r} in the method {method!r} is not an option; expected option=value")
+        if key in values:
+            raise OptionError(f"the method {method!r} names {key} twice")
+        values[key] = value.replace("+", ",")
+    try:
+        return stabilizer_type(method).of(recipe, values, progress)
+    except OptionError as error:
+        raise OptionError(f"the method {method!r}: {error}") from None if values else error
+
+
+def stabilizer_type(method: str) -> type[Strategy]:
+    """The class of the strategy that a METHOD names; its options are not looked at.
 
     Raises:
         OptionError: If the name is unknown; lists the choices.
     """
+    name = method.partition(":")[0]
     if name not in STABILIZERS:
         raise OptionError(f"unknown method {name!r}; known are {', '.join(STABILIZERS)}")
     return STABILIZERS[name]
@@ -31,10 +62,14 @@ __all__ = [
     "Continue",
     "FinestTuning",
     "Fitter",
+    "Kind",
+    "Policy",
     "Ranker",
     "Recipe",
     "Retrain",
     "Strategy",
+    "TwoModels",
     "WarmStart",
+    "stabilizer",
     "stabilizer_type",
 ]

@@ -5,15 +5,16 @@ returns an object with `rank`. Our strategies add what the regimes of METHOD, se
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import OptionError, UnsupportedError
 from finestrec.models import MODELS, ModelFactory, NextItemModel, build_model, model_name, model_type
-from finestrec.options import Options
+from finestrec.options import Options, validated
 from finestrec.ranking import TopLists
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
@@ -22,6 +23,10 @@ from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel, fit, training_options
+
+Kind = Literal["cold", "tuned", "served"]
+"""cold: trained from the initial weights; tuned: F epochs from the incumbent's weights; served: nothing is trained, a
+newly trained model's lists and the incumbent's are merged when they are served."""
 
 
 class Ranker(Protocol):
@@ -166,17 +171,48 @@ def trained_incumbent(incumbent: Any, wanted_by: str) -> TrainedModel:
     return incumbent
 
 
+class NoOptions(Options):
+    """Of strategies that are steered by the recipe alone."""
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Base of our strategies: a recipe, and where to keep the state of an unfinished run.
+    """Base of our strategies: a recipe, options of its own, and where to keep the state of an unfinished run.
 
     Attributes:
         recipe: What is trained.
+        options: Of `options_type`; what steers this strategy and no other.
         progress: Shown while training.
     """
 
+    kind: ClassVar[Kind] = "cold"
+    options_type: ClassVar[type[Options]] = NoOptions
+    strength: ClassVar[str | None] = None
+    """The one option that buys stability: the higher, the closer to the incumbent."""
+    preserves: ClassVar[bool] = False
+    """Whether something of the incumbent is preserved beyond the start from its weights."""
+
     recipe: Recipe
+    options: Any = None
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.options is None:
+            object.__setattr__(self, "options", self.options_type())
+
+    @classmethod
+    def of(cls, recipe: Recipe, values: Mapping[str, Any], progress: Progress | None = None) -> Self:
+        """A strategy with raw values of its options over their defaults.
+
+        Raises:
+            OptionError: If an option is unknown or a value does not fit.
+        """
+        return cls(recipe, validated(cls.options_type, values), progress)
+
+    @property
+    def epochs(self) -> float:
+        """Epochs of its trainings, for the time that is left."""
+        return {"cold": self.recipe.training.epochs, "tuned": self.recipe.finest.epochs, "served": 0}[self.kind]
 
     def fit(
         self,
@@ -185,7 +221,7 @@ class Strategy:
         incumbent: TrainedModel | None = None,
         *,
         checkpoint: Path | None = None,
-    ) -> TrainedModel:
+    ) -> Any:
         """Train; see the strategy's own docstring.
 
         Args:
@@ -193,6 +229,9 @@ class Strategy:
             seed: Drives every stream.
             incumbent: The result that the strategy starts from, if it wants one.
             checkpoint: A file that keeps the state after each epoch; a run that finds one goes on from it.
+
+        Returns:
+            A `TrainedModel`; of a policy of serving a `Ranker`.
         """
         raise NotImplementedError
 

@@ -1,22 +1,33 @@
 """Strategies that start from a trained model's weights with a fresh optimizer: warm start and FINEST."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from finestrec.data.log import InteractionLog
-from finestrec.stabilizers.base import Recipe, Strategy, saver, trained_incumbent
+from finestrec.options import validated
+from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
 from finestrec.stabilizers.finest import Finest, FinestOptions, ReferenceLists, reference_lists
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
+from finestrec.training.progress import Progress
 from finestrec.training.trained import TrainedModel
 
 
+@dataclass(frozen=True)
 class FineTuning(Strategy):
     """F epochs from the incumbent's weights on a curriculum; fresh moments, the fine-tuning learning rate.
 
     The log's catalogue may have grown: its first items are the incumbent's.
+
+    Attributes:
+        anchor: The model of which something is preserved, with its own training log; the incumbent by default.
     """
+
+    kind: ClassVar[Kind] = "tuned"
+
+    anchor: TrainedModel | None = None
 
     def fit(
         self,
@@ -36,7 +47,7 @@ class FineTuning(Strategy):
             return TrainedModel(model, log, seed, options, saved)
         state = train(
             model,
-            self.curriculum(log, seed, base),
+            self.curriculum(log, seed, self.anchor or base),
             options,
             seed,
             device=self.recipe.device,
@@ -46,7 +57,7 @@ class FineTuning(Strategy):
         )
         return TrainedModel(model, log, seed, options, state)
 
-    def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:
+    def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """What the fine-tuning sees and minimises."""
         raise NotImplementedError
 
@@ -54,30 +65,37 @@ class FineTuning(Strategy):
 class WarmStart(FineTuning):
     """The next-item loss alone."""
 
-    def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:  # noqa: ARG002
+    def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:  # noqa: ARG002
         """The log as it is."""
         return NextItem(log, self.recipe.finetuning, seed)
 
 
 @dataclass(frozen=True)
 class FinestTuning(FineTuning):
-    """FINEST (see `finestrec.stabilizers.finest`).
+    """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's.
 
     Attributes:
-        anchor: Whose lists are preserved, made on its own training log; the incumbent's by default.
         references: Lists that were made already, in place of the anchor's.
         directory: Where very large reference lists are kept meanwhile.
     """
 
-    anchor: TrainedModel | None = None
+    strength: ClassVar[str | None] = "weight"
+    preserves: ClassVar[bool] = True
+
     references: ReferenceLists | None = None
     directory: Path | None = None
 
-    def curriculum(self, log: InteractionLog, seed: int, incumbent: TrainedModel) -> Curriculum:
+    @classmethod
+    def of(cls, recipe: Recipe, values: Mapping[str, Any], progress: Progress | None = None) -> Self:
+        """See `Strategy.of`; the values stand above the recipe's."""
+        options = validated(FinestOptions, {**recipe.finest.model_dump(), **values})
+        return cls(replace(recipe, finest=options), progress=progress)
+
+    def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
         references = self.references
         if references is None:
-            references = reference_lists(self.anchor or incumbent, self.recipe.finest.k, self.directory)
+            references = reference_lists(anchor, self.recipe.finest.k, self.directory)
         return Finest(log, references, self.recipe.finest, self.recipe.finetuning, seed)
 
 

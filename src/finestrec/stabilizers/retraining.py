@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from finestrec.data.log import InteractionLog
 from finestrec.errors import OptionError
-from finestrec.stabilizers.base import Strategy, saver, trained_incumbent
+from finestrec.stabilizers.base import Kind, Strategy, saver, trained_incumbent
 from finestrec.training.trained import TrainedModel
 
 
@@ -41,6 +42,8 @@ class Continue(Retrain):
 
     The baseline of authors-protocol: E + F epochs without the rank-preserving loss.
     """
+
+    kind: ClassVar[Kind] = "tuned"
 
     def fit(
         self,

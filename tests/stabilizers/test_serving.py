@@ -1,0 +1,124 @@
+"""Policies of serving, against the definition spelt out and against the two models that they merge."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.chains import markov_log
+
+from finestrec.data.splits import split
+from finestrec.errors import OptionError, UnsupportedError
+from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.stabilizers.hysteresis import merged_lists
+
+PARTS = split(markov_log(users=40, items=20, length=15, seed=0))
+RECIPE = Recipe.of(
+    "lstm", model_options={"hidden": 8}, training={"epochs": 2, "lr": 0.02}, finest={"epochs": 1, "lr": 0.02, "k": 5}
+)
+TEST = PARTS.held_out(50)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return tuple(stabilizer("retrain", RECIPE).fit(PARTS.train, seed) for seed in (0, 1))
+
+
+def slowly(scores: list[float], yesterday: list[int], tau: float, k: int) -> list[int]:
+    """The definition, a place at a time."""
+    left, result = set(range(len(scores))), []
+    for place in range(k):
+        best = min(left, key=lambda item: (-scores[item], item))
+        waiting = [item for item in yesterday if item in left] if place < len(yesterday) else []
+        defended = [item for item in waiting if scores[best] - scores[item] <= tau]
+        result.append(defended[0] if defended else best)
+        left.remove(result[-1])
+    return result
+
+
+@given(
+    scores=st.lists(st.integers(-4, 4), min_size=6, max_size=6),
+    yesterday=st.permutations(range(6)),
+    depth=st.integers(1, 6),
+    tau=st.integers(0, 9),
+)
+def test_merging_is_its_definition(scores: list[int], yesterday: list[int], depth: int, tau: int) -> None:
+    best = np.lexsort((np.arange(6), -np.array(scores)))[None]
+    found = merged_lists(np.float32([scores]), best, np.array([yesterday[:depth]]), tau)
+    assert found[0].tolist() == slowly([float(s) for s in scores], yesterday[:depth], tau, 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "side"),
+    [("hysteresis:tau=0", 0), ("hysteresis:tau=1e9", 1), ("blending:alpha=0", 0), ("blending:alpha=1", 1)],
+)
+def test_the_ends_of_the_strength_are_the_two_models(models, method: str, side: int) -> None:
+    served = stabilizer(method, RECIPE).served(*models)
+    for k in (3, 20):
+        found, expected = served.rank(TEST, k), models[side].rank(TEST, k)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_array_equal(found.target_ranks, expected.target_ranks)
+
+
+@pytest.mark.parametrize("method", ["hysteresis:tau=0.3:depth=4", "hysteresis:tau=0.3", "blending:alpha=0.4"])
+def test_lists_are_prefixes_and_ranks_are_places_in_the_whole_list(models, method: str) -> None:
+    served = stabilizer(method, RECIPE).served(*models)
+    whole = served.rank(TEST, 20)
+    assert (np.sort(whole.items, 1) == np.arange(20)).all()
+    np.testing.assert_array_equal(whole.items.argsort(1)[np.arange(len(TEST)), TEST.targets] + 1, whole.target_ranks)
+    some = served.rank(TEST, 6)
+    np.testing.assert_array_equal(some.items, whole.items[:, :6])
+    np.testing.assert_array_equal(some.target_ranks, whole.target_ranks)
+    np.testing.assert_array_equal(served.rank(TEST.subset(slice(0, 1)), 6).items, some.items[:1])
+
+
+def test_stronger_policies_are_closer_to_the_incumbent(models) -> None:
+    yesterday = models[1].rank(TEST, 10).items
+    for name, values in (("hysteresis:tau", (0, 0.2, 1, 5)), ("blending:alpha", (0, 0.3, 0.6, 1))):
+        kept = [
+            (stabilizer(f"{name}={value}", RECIPE).served(*models).rank(TEST, 10).items == yesterday).mean()
+            for value in values
+        ]
+        assert kept == sorted(kept), name
+        assert kept[-1] == 1
+        assert kept[0] < 0.9
+
+
+def test_a_policy_trains_the_model_that_it_serves(models) -> None:
+    incumbent = models[0]
+    for over in ("retrain", "warm_start"):
+        new = stabilizer(over, RECIPE).fit(PARTS.train, 1, incumbent)
+        found = stabilizer(f"blending:over={over}", RECIPE).fit(PARTS.train, 1, incumbent).rank(TEST, 5)
+        served = stabilizer("blending", RECIPE).served(new, incumbent)
+        np.testing.assert_array_equal(found.items, served.rank(TEST, 5).items)
+
+
+def test_what_cannot_be_is_told(models) -> None:
+    with pytest.raises(OptionError, match=r"hysteresis:tau=-1.*tau is '-1'"):
+        stabilizer("hysteresis:tau=-1", RECIPE)
+    with pytest.raises(OptionError, match=r"unknown option tav \(did you mean tau"):
+        stabilizer("hysteresis:tav=1", RECIPE)
+    with pytest.raises(OptionError, match="unknown method 'histeresis'; known are retrain"):
+        stabilizer("histeresis", RECIPE)
+    for method in ("finest:weight", "finest:=3", "finest:weight="):
+        with pytest.raises(OptionError, match="expected option=value"):
+            stabilizer(method, RECIPE)
+    with pytest.raises(OptionError, match="names tau twice"):
+        stabilizer("hysteresis:tau=1:tau=2", RECIPE)
+    with pytest.raises(OptionError, match="starts from a trained model"):
+        stabilizer("blending", RECIPE).fit(PARTS.train, 0)
+    with pytest.raises(UnsupportedError, match="ListOfMine"):
+        stabilizer("blending", RECIPE).fit(PARTS.train, 0, type("ListOfMine", (), {})())
+    served = stabilizer("blending", RECIPE).served(*models)
+    with pytest.raises(OptionError, match="k is 0"):
+        served.rank(TEST, 0)
+    smaller = stabilizer("retrain", RECIPE).fit(split(markov_log(40, 19, 15, 0)).train, 0)
+    with pytest.raises(OptionError, match="20 items and the incumbent 19"):
+        stabilizer("blending", RECIPE).served(models[0], smaller)
+
+
+def test_options_of_finest_stand_above_the_recipe() -> None:
+    strategy = stabilizer("finest:weight=10:kinds=delete+insert", replace(RECIPE))
+    options = strategy.recipe.finest
+    assert (options.weight, options.kinds, options.k) == (10, ("delete", "insert"), 5)

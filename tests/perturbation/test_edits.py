@@ -324,3 +324,26 @@ def test_the_log_before_a_night_lacks_what_was_appended() -> None:
     assert before_night(log, night.edits).interaction_ids.tolist() == log.interaction_ids[[0, 2, 3, 4]].tolist()
     with pytest.raises(DataError, match="edits name interactions that the log lacks"):
         before_night(of_lengths(2, seed=5), night.edits)
+
+
+def test_neighbours_are_drawn_as_often_as_they_stand_beside_an_item() -> None:
+    # Between two other rows a row has two neighbours, at an end of a history one, alone none but itself.
+    log = make([[(0, 0), (1, 1), (2, 2)], [(1, 0), (0, 1)], [(3, 0)], [(2, 0), (2, 1), (1, 2), (4, 3)]])
+    wanted = {
+        0: {1: 1},  # both rows of item 0 stand at an end beside item 1
+        1: {0: 1 / 6 + 1 / 3, 2: 1 / 6 + 1 / 6, 4: 1 / 6},
+        2: {1: 1 / 3 + 1 / 6, 2: 1 / 3 + 1 / 6},
+        3: {3: 1},
+        4: {1: 1},
+    }
+    rows = np.arange(len(log))
+    found: dict[int, list[int]] = {item: [] for item in wanted}
+    for seed in range(4000):
+        for item, neighbour in zip(log.items.tolist(), substitutes(log, "neighbour", rows, seed).tolist(), strict=True):
+            found[item].append(neighbour)
+    for item, shares in wanted.items():
+        assert set(found[item]) == set(shares)
+        for neighbour, share in shares.items():
+            assert np.mean(np.array(found[item]) == neighbour) == pytest.approx(share, abs=0.02)
+    with pytest.raises(OptionError, match="may be the same item again"):
+        substitutes(log, "neighbour", rows, 0, differing=True)

@@ -14,12 +14,13 @@ from finestrec.data.sequences import windows
 from finestrec.errors import OptionError
 from finestrec.models import build_model
 from finestrec.perturbation.edits import edit
-from finestrec.stabilizers import Continue, FinestTuning, Recipe, Retrain, WarmStart
+from finestrec.stabilizers import Continue, FinestTuning, Recipe, Retrain, WarmStart, stabilizer
 from finestrec.stabilizers.finest import (
     AUTHORS_PRESETS,
     Finest,
     FinestOptions,
     ReferenceLists,
+    TeacherLists,
     rank_preserving_loss,
     reference_lists,
 )
@@ -251,3 +252,66 @@ def test_sampled_and_full_scores_give_finest_the_same_rank_loss(chain: Interacti
         cut = curriculum.windows(0)
         values.append(curriculum.losses(model, cut.batch(cut.deal(16, 0, 0)[0]))["rank"].item())
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_each_term_alone_is_its_part_of_the_sum() -> None:
+    scores = torch.tensor([[2.0, 1.0, 1.5, 0.9, 1.2, 0.0]])
+    order = (0.0 + 0.6) / 2  # 2.0 leads 1.0 by more than 0.1; 1.0 leads 1.5 by -0.5
+    margin = (0.0 + 0.3 + 0.0) / 3  # 2.0 against 0.9, 1.0 against 1.2, 1.5 against 0.0
+    for terms, expected in ((("order",), order), (("margin",), margin), (("order", "margin"), order + margin)):
+        found = rank_preserving_loss(scores, terms=terms)
+        assert found.tolist() == pytest.approx([expected])
+    assert rank_preserving_loss(torch.tensor([[1.0, 2.0]]), terms=("order",)).tolist() == [0]
+
+
+def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was_edited(base: TrainedModel) -> None:
+    options = FinestOptions(k=5, rho=0, weight=2.0)
+    pair = [
+        Finest(base.log, lists, options, base.options, seed=4)
+        for lists in (reference_lists(base, 5), TeacherLists(base, 5))
+    ]
+    model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
+    for dealt in pair[0].windows(0).deal(32, 0, 0):
+        stored, asked = (curriculum.losses(model, curriculum.windows(0).batch(dealt)) for curriculum in pair)
+        assert {name: float(loss) for name, loss in stored.items()} == pytest.approx(
+            {name: float(loss) for name, loss in asked.items()}, rel=1e-5
+        )
+    # New interactions have a teacher's list too, so the mean is over all instances.
+    edited = Finest(base.log, TeacherLists(base, 5), options.model_copy(update={"rho": 0.2}), base.options, seed=4)
+    batch = edited.windows(0).batch(np.arange(40))
+    everywhere = TeacherLists(base, 5)(batch)
+    scores = model.scores(batch.at_positions(model.hidden(batch))).gather(1, everywhere)
+    n_batches = edited.windows(0).n_batches(base.options.batch_size)
+    expected = 2 * rank_preserving_loss(scores).sum() * n_batches / edited.windows(0).n_instances
+    assert float(edited.losses(model, batch)["rank"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_without_the_next_item_loss_only_ranks_count(base: TrainedModel) -> None:
+    both, alone = (
+        Finest(base.log, reference_lists(base, 5), FinestOptions(k=5, next_item=word), base.options, 4)
+        for word in (True, False)
+    )
+    assert (both.parts, alone.parts) == (("next_item", "rank"), ("rank",))
+    batch = both.windows(0).batch(np.arange(10))
+    assert alone.windows(0).batch(np.arange(10)).ids.tolist() == batch.ids.tolist()
+    model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
+    assert float(alone.losses(model, batch)["rank"]) == float(both.losses(model, batch)["rank"])
+    assert "next_item" not in alone.losses(model, batch)
+
+
+@pytest.mark.parametrize("method", ["finest:teacher=batch", "finest:next_item=false", "finest:terms=margin:k=4"])
+def test_ablations_train_and_resume(method: str, base: TrainedModel, small_recipe: Recipe, tmp_path: Any) -> None:
+    recipe = replace(small_recipe, finest=small_recipe.finest.model_copy(update={"epochs": 2}))
+    whole = stabilizer(method, recipe).fit(base.log, 0, base)
+    short = replace(recipe, finest=recipe.finest.model_copy(update={"epochs": 1}))
+    stabilizer(method, short).fit(base.log, 0, base, checkpoint=tmp_path / "c")
+    resumed = stabilizer(method, recipe).fit(base.log, 0, base, checkpoint=tmp_path / "c")
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name])
+
+
+def test_ablations_that_contradict_each_other_are_refused(base: TrainedModel, small_recipe: Recipe) -> None:
+    with pytest.raises(OptionError, match="use finest.average=instance"):
+        stabilizer("finest:teacher=batch:average=user", small_recipe).fit(base.log, 0, base)
+    with pytest.raises(OptionError, match="terms"):
+        stabilizer("finest:terms=sideways", small_recipe)

@@ -18,7 +18,7 @@ from finestrec.randomness import StreamName
 
 EditKind = Literal["delete", "replace", "insert"]
 Kind = Literal["delete", "replace", "insert", "append"]
-SubstituteRule = Literal["least_popular", "random", "most_popular"]
+SubstituteRule = Literal["least_popular", "random", "most_popular", "neighbour"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,9 +163,11 @@ def substitutes(
     Args:
         log: The training log; popularity is counted in it alone.
         rule: least_popular: the item of lowest count >= 1, ties to the lowest index (FINEST's choice);
-            most_popular: the item of highest count, ties to the lowest index; random: uniformly among all items.
+            most_popular: the item of highest count, ties to the lowest index; random: uniformly among all items;
+            neighbour: an item that stands beside the row's item in some history, as often as it does, that is, an edge
+            of the co-consumption graph drawn by its weight; the item itself where it stands nowhere beside another row.
         rows: What is replaced or inserted before, shape (n,).
-        seed: Drives `random` only; the draws are keyed by interaction id.
+        seed: Drives `random` and `neighbour` only; the draws are keyed by interaction id.
         indices: Tell draws apart, as in `finestrec.randomness.hashed`.
         stream: The stream of `random`.
         differing: Give no row the item that it has: the next by the same rule, or uniformly among all others.
@@ -174,22 +176,46 @@ def substitutes(
         Item indices, int32, shape (n,).
 
     Raises:
-        OptionError: If the rule is unknown, or items are to differ and there is only one.
+        OptionError: If the rule is unknown, or items are to differ and there is only one, or they may be neighbours:
+            a repeated item is its own.
     """
     if rule not in get_args(SubstituteRule):
         raise OptionError(f"unknown substitute item {rule!r}; known are {', '.join(get_args(SubstituteRule))}")
     if differing and log.n_items < 2:
         raise OptionError("no item can be replaced by another in a catalogue of one item; use delete or insert")
+    if differing and rule == "neighbour":
+        raise OptionError("a neighbour may be the same item again; choose random, popular or least_popular")
     old = log.items[rows]
-    if rule == "random":
+    if rule in {"random", "neighbour"}:
         # Keyed apart from the draw of the rows: the chosen ones have the lowest numbers there.
         draws = hashed_rows(log, rows, seed, stream, *indices, 1)
+        if rule == "neighbour":
+            return _neighbours(log, old, draws)
         if not differing:
             return (draws % np.uint64(log.n_items)).astype(np.int32)
         others = (draws % np.uint64(log.n_items - 1)).astype(np.int32)
         return others + (others >= old)
     best, next_best = _extremes(log.item_counts, rule)
     return np.where(differing & (old == best), next_best, best).astype(np.int32)
+
+
+def _neighbours(log: InteractionLog, items: NDArray[np.int32], draws: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """For each item another that stands just before or after one of its rows, drawn by a random number each.
+
+    The row is the item's by the number's share of 2^64 and not by a remainder, so that one row more or less moves few
+    draws.
+    """
+    by_item = np.argsort(log.items, kind="stable")
+    counts = log.item_counts
+    share = (draws >> np.uint64(11)) * 2.0**-53
+    row = by_item[(np.cumsum(counts) - counts)[items] + (share * counts[items]).astype(np.int64)]
+    user = log.users
+    after = np.minimum(row + 1, len(log) - 1)
+    before = np.maximum(row - 1, 0)
+    is_after = (after != row) & (user[after] == user[row])
+    is_before = (before != row) & (user[before] == user[row])
+    forwards = is_after & ((draws & np.uint64(1) == 0) | ~is_before)
+    return np.asarray(log.items[np.where(forwards, after, np.where(is_before, before, row))])
 
 
 def _extremes(counts: NDArray[np.int64], rule: SubstituteRule) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
 from finestrec.stabilizers.hysteresis import Hysteresis
+from finestrec.stabilizers.overlap import OverlapTuning
 from finestrec.stabilizers.retraining import Continue, Retrain
 from finestrec.stabilizers.serving import Policy, TwoModels
 from finestrec.training.progress import Progress
@@ -19,6 +20,7 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "retrain": Retrain,
     "warm_start": WarmStart,
     "finest": FinestTuning,
+    "rbo": OverlapTuning,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

@@ -8,7 +8,13 @@ from typing import Any, ClassVar, Self
 from finestrec.data.log import InteractionLog
 from finestrec.options import validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
-from finestrec.stabilizers.finest import Finest, FinestOptions, ReferenceLists, reference_lists
+from finestrec.stabilizers.finest import (
+    Finest,
+    FinestOptions,
+    ReferenceLists,
+    TeacherLists,
+    reference_lists,
+)
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.progress import Progress
@@ -71,8 +77,10 @@ class WarmStart(FineTuning):
 
 
 @dataclass(frozen=True)
-class FinestTuning(FineTuning):
-    """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's.
+class Preserving(FineTuning):
+    """Base of fine-tuning on simulated perturbations with a loss on the anchor's lists.
+
+    What is simulated, and where lists come from, is in the recipe's options of FINEST.
 
     Attributes:
         references: Lists that were made already, in place of the anchor's.
@@ -85,6 +93,18 @@ class FinestTuning(FineTuning):
     references: ReferenceLists | None = None
     directory: Path | None = None
 
+    def lists(self, anchor: TrainedModel, k: int) -> ReferenceLists | TeacherLists:
+        """The 2K items of each instance."""
+        if self.references is not None:
+            return self.references
+        if self.recipe.finest.teacher == "batch":
+            return TeacherLists(anchor, k)
+        return reference_lists(anchor, k, self.directory)
+
+
+class FinestTuning(Preserving):
+    """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's."""
+
     @classmethod
     def of(cls, recipe: Recipe, values: Mapping[str, Any], progress: Progress | None = None) -> Self:
         """See `Strategy.of`; the values stand above the recipe's."""
@@ -93,10 +113,8 @@ class FinestTuning(FineTuning):
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
-        references = self.references
-        if references is None:
-            references = reference_lists(anchor, self.recipe.finest.k, self.directory)
-        return Finest(log, references, self.recipe.finest, self.recipe.finetuning, seed)
+        options = self.recipe.finest
+        return Finest(log, self.lists(anchor, options.k), options, self.recipe.finetuning, seed)
 
 
 def finest(

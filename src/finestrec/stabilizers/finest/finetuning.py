@@ -6,6 +6,8 @@ lists come from the model in evaluation mode, ids and popularity from the unpert
 instance without a list takes no part in the rank loss.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,13 +18,14 @@ from torch import Tensor
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import SequenceBatch, Windows, windows
+from finestrec.errors import OptionError
 from finestrec.models import NextItemModel
 from finestrec.options import Options
 from finestrec.perturbation.edits import EditKind, SubstituteRule, edit, substitutes
 from finestrec.perturbation.selectors import random_rows
 from finestrec.randomness import generator
-from finestrec.stabilizers.finest.losses import rank_preserving_loss
-from finestrec.stabilizers.finest.references import ReferenceLists
+from finestrec.stabilizers.finest.losses import Term, rank_preserving_loss
+from finestrec.stabilizers.finest.references import ReferenceLists, TeacherLists
 from finestrec.training.objectives import PositionScores, next_item_loss
 from finestrec.training.options import TrainingOptions
 
@@ -50,6 +53,13 @@ class FinestOptions(Options):
     """Kinds of edit, of which each epoch draws one."""
     substitute: SubstituteRule = "least_popular"
     """The item of replaced and inserted interactions."""
+    terms: tuple[Term, ...] = Field(default=("order", "margin"), min_length=1)
+    """Parts of the rank-preserving loss; one alone is an ablation."""
+    next_item: bool = True
+    """Whether the next-item loss is minimised beside it; false is an ablation."""
+    teacher: Literal["stored", "batch"] = "stored"
+    """Where reference lists come from. stored: made once, over the unperturbed log. batch: the incumbent is asked again
+    for each batch, over the epoch's perturbed log, so that new interactions have lists too."""
     average: Literal["instance", "user"] = "instance"
     """What the rank-preserving loss is a mean over: all instances alike, or users, each with the mean over its
     instances (the authors' code)."""
@@ -64,24 +74,61 @@ AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
 """The authors' weights by model: 0.1 or 1.0 on a sum over the users of a batch, as a weight on the mean over users."""
 
 
+PreservingLoss = Callable[[PositionScores, Tensor], Tensor]
+"""From the scores at P positions and the reference items of each, shape (P, 2K), the loss of each, shape (P,)."""
+
+
+def _finest_loss(options: FinestOptions, scores: PositionScores, items: Tensor) -> Tensor:
+    return rank_preserving_loss(
+        scores.of(items),
+        order_margin=options.order_margin,
+        challenger_margin=options.challenger_margin,
+        terms=options.terms,
+    )
+
+
 class Finest:
     """The curriculum of fine-tuning: a newly perturbed log every epoch, and both losses."""
 
-    parts: tuple[str, ...] = ("next_item", "rank")
+    parts: tuple[str, ...]
 
     def __init__(
         self,
         log: InteractionLog,
-        references: ReferenceLists,
+        references: ReferenceLists | TeacherLists,
         options: FinestOptions,
         training: TrainingOptions,
         seed: int,
+        *,
+        loss: PreservingLoss | None = None,
+        weight: float | None = None,
     ) -> None:
+        """Set up.
+
+        Args:
+            log: The training interactions.
+            references: The lists to preserve.
+            options: Simulation, what the mean is over, and FINEST's own loss.
+            training: Optimisation.
+            seed: Drives the simulation.
+            loss: A rank-preserving loss in place of FINEST's.
+            weight: Its weight in place of FINEST's.
+
+        Raises:
+            OptionError: If the mean is over users and the lists are a teacher's.
+        """
+        if options.average == "user" and isinstance(references, TeacherLists):
+            raise OptionError(
+                "finest.teacher=batch has lists for all instances of a batch; use finest.average=instance"
+            )
+        self.parts = ("next_item", "rank") if options.next_item else ("rank",)
         self._log = log
         self._references = references
         self._options = options
         self._training = training
         self._seed = seed
+        self._loss = loss or partial(_finest_loss, options)
+        self._weight = options.weight if weight is None else weight
         self._epoch = -1
 
     def windows(self, epoch: int) -> Windows:
@@ -98,19 +145,23 @@ class Finest:
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
         """The next-item loss, and the rank-preserving loss where there is a reference list."""
         scores = PositionScores(model, batch)
-        loss = next_item_loss(scores, batch, model.n_items, self._training, self._seed, self._epoch)
+        losses = {}
+        if self._options.next_item:
+            loss = next_item_loss(scores, batch, model.n_items, self._training, self._seed, self._epoch)
+            losses["next_item"] = loss / (self._expected * model.predicted_share)
+        items, weights = self._lists(batch, model.predicted_share)
+        losses["rank"] = self._weight * (self._loss(scores, items) * weights).sum()
+        return losses
+
+    def _lists(self, batch: SequenceBatch, predicted_share: float) -> tuple[Tensor, Tensor]:
+        """Reference items of each position, shape (P, 2K), and its weight in the mean, shape (P,)."""
+        device = batch.targets.device
+        if isinstance(self._references, TeacherLists):
+            items = self._references(batch)
+            return items, torch.full((len(items),), 1 / (self._expected_preserved * predicted_share), device=device)
         rows = self._references.find(batch.ids)
-        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(loss.device)
-        weights = torch.from_numpy(self._weights(rows, model.predicted_share)).to(loss.device)
-        per_instance = rank_preserving_loss(
-            scores.of(items),
-            order_margin=self._options.order_margin,
-            challenger_margin=self._options.challenger_margin,
-        )
-        return {
-            "next_item": loss / (self._expected * model.predicted_share),
-            "rank": self._options.weight * (per_instance * weights).sum(),
-        }
+        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(device)
+        return items, torch.from_numpy(self._weights(rows, predicted_share)).to(device)
 
     def _simulated(self, epoch: int) -> InteractionLog:
         if self._options.rho == 0:
@@ -124,6 +175,8 @@ class Finest:
 
     def _n_preserved(self) -> int:
         """Instances (or users) of the epoch with a reference list: what the mean is over."""
+        if isinstance(self._references, TeacherLists):
+            return self._windows.n_instances
         instances = self._windows.instances()
         rows = self._references.find(instances.ids)
         found = rows >= 0

@@ -1,12 +1,16 @@
 """Reference lists: what a trained model ranks highest at every training instance (METHOD, section 3, step 1)."""
 
+import copy
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from finestrec.data.sequences import SequenceBatch
 from finestrec.errors import OptionError
 from finestrec.ranking import POSITIONS_PER_BATCH, score_chunks, top_k
 from finestrec.training.trained import TrainedModel
@@ -58,12 +62,7 @@ def reference_lists(trained: TrainedModel, k: int = 100, directory: Path | None 
         OptionError: If K is below 1 or the catalogue has fewer than 2 items.
         TrainingError: If a score is NaN.
     """
-    n_items = trained.model.n_items
-    if k < 1 or n_items < 2:
-        raise OptionError(
-            f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items"
-        )
-    k = min(k, n_items // 2)
+    k = _capped(k, trained.model.n_items)
     windows = trained.windows
     ids = windows.instances().ids
     named = np.flatnonzero(ids >= 0)  # what was substituted or inserted has no name to be found by
@@ -84,3 +83,39 @@ def _allocate(shape: tuple[int, int], directory: Path | None) -> NDArray[np.int3
     # The file has no name, so it is gone when the last user of the array is.
     with tempfile.TemporaryFile(dir=directory) as file:
         return np.memmap(file, dtype=np.int32, mode="w+", shape=shape)
+
+
+class TeacherLists:
+    """The same lists, made for each batch by a trained model that is asked over the batch's own sequences.
+
+    Attributes:
+        k: K.
+    """
+
+    def __init__(self, trained: TrainedModel, k: int) -> None:
+        """Take a copy of the model, in evaluation mode.
+
+        Raises:
+            OptionError: As `reference_lists`.
+        """
+        self.k = _capped(k, trained.model.n_items)
+        self._model = copy.deepcopy(trained.model).eval().requires_grad_(False)
+
+    def __call__(self, batch: SequenceBatch) -> Tensor:
+        """Lists at the predicted positions, item indices, shape (P, 2K).
+
+        Raises:
+            TrainingError: If a score is NaN.
+        """
+        self._model.to(batch.items.device)
+        with torch.no_grad():
+            scores = self._model.scores(batch.at_positions(self._model.hidden(batch)))
+            return top_k(scores, 2 * self.k)[1]
+
+
+def _capped(k: int, n_items: int) -> int:
+    if k < 1 or n_items < 2:
+        raise OptionError(
+            f"K is {k} on a catalogue of {n_items}; K must be 1 or more, and the catalogue at least 2 items"
+        )
+    return min(k, n_items // 2)

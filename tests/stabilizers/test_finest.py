@@ -273,8 +273,8 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
     model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
     for dealt in pair[0].windows(0).deal(32, 0, 0):
         stored, asked = (curriculum.losses(model, curriculum.windows(0).batch(dealt)) for curriculum in pair)
-        assert {name: float(loss) for name, loss in stored.items()} == pytest.approx(
-            {name: float(loss) for name, loss in asked.items()}, rel=1e-5
+        assert {name: loss.item() for name, loss in stored.items()} == pytest.approx(
+            {name: loss.item() for name, loss in asked.items()}, rel=1e-5
         )
     # New interactions have a teacher's list too, so the mean is over all instances.
     edited = Finest(base.log, TeacherLists(base, 5), options.model_copy(update={"rho": 0.2}), base.options, seed=4)
@@ -311,7 +311,7 @@ def test_ablations_train_and_resume(method: str, base: TrainedModel, small_recip
 
 
 def test_ablations_that_contradict_each_other_are_refused(base: TrainedModel, small_recipe: Recipe) -> None:
-    with pytest.raises(OptionError, match="use finest.average=instance"):
+    with pytest.raises(OptionError, match=r"use finest\.average=instance"):
         stabilizer("finest:teacher=batch:average=user", small_recipe).fit(base.log, 0, base)
     with pytest.raises(OptionError, match="terms"):
         stabilizer("finest:terms=sideways", small_recipe)

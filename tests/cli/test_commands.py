@@ -281,7 +281,7 @@ def test_audit_is_resumable_and_its_rows_are_complete(finestrec: Finestrec, log_
     assert "holds no model" in refused.err
 
 
-def test_simulate_and_models(finestrec: Finestrec, tmp_path: Path) -> None:
+def test_simulate_models_and_methods(finestrec: Finestrec, tmp_path: Path) -> None:
     def simulated(name: str, *more: object) -> Path:
         size = ["--users", 30, "--items", 20, "--mean-length", 12]
         outcome = finestrec("simulate", "--out", tmp_path / name, *size, *more, "--json")
@@ -293,6 +293,10 @@ def test_simulate_and_models(finestrec: Finestrec, tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes() != third.read_bytes()
     named = {model["name"] for model in finestrec("models", "--json").document["models"]}
     assert {"lrurec", "lstm"} <= named
+    methods = {each["name"]: each for each in finestrec("methods", "--json").document["methods"]}
+    assert methods["finest"]["strength"] == "weight"
+    assert methods["hysteresis"]["options"]["tau"] == 1.0
+    assert methods["retrain"]["summary"].startswith("Cold retraining")
 
 
 def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_help_imports_nothing_heavy() -> None:
         "recommend",
         "compare",
         "models",
+        "methods",
     ):
         assert name in done.stdout
 

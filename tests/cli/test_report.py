@@ -99,7 +99,7 @@ def test_mistakes_about_a_report(finestrec: Finestrec, tuesday: Path) -> None:
 def test_a_budget_is_met_or_the_exit_code_says_that_it_is_not(
     finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
 ) -> None:
-    command = ["update", run_folder, log_file, "--out", tmp_path / "out", "--json"]
+    command = ["update", run_folder, log_file, "--out", tmp_path / "out", "--json", "--method", "finest:weight=3"]
     met = finestrec(*command, "--budget", "Jaccard@10 >= 0.01")
     assert (met.code, met.document["within_budget"]) == (0, True)
     assert "the budget is met" in met.err
@@ -109,3 +109,37 @@ def test_a_budget_is_met_or_the_exit_code_says_that_it_is_not(
     wrong = finestrec("update", run_folder, log_file, "--out", tmp_path / "other", "--budget", "Jacard >= 1")
     assert wrong.code == 2
     assert not (tmp_path / "other").exists()
+
+
+def test_a_strength_is_searched_for_a_budget(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    command = ["update", run_folder, log_file, "--out", tmp_path / "out", "--json", "--budget", "Jaccard@10 >= 0.01"]
+    done = finestrec(*command)
+    assert (done.code, done.document["within_budget"]) == (0, True)
+    found = done.document["results"]["search"]
+    # Plain fine-tuning holds so little, so no strength is spent.
+    assert (found["method"], found["met"], len(found["probes"])) == ("finest:weight=0", True, 1)
+    assert done.document["results"]["rows"][0]["method"] == "finest:weight=0"
+    assert "found finest:weight=0 in 1 probes on validation interactions" in done.err
+    assert finestrec(*command, "--resume").document == done.document
+    other = finestrec(*command, "--resume", "--max-accuracy-loss", "1%")
+    assert (other.code, "--max-accuracy-loss" in other.err) == (2, True)
+    missed = finestrec(
+        "stabilize", run_folder, "--out", tmp_path / "no", "--budget", "Jaccard@10 > 1", "--set", "finest.epochs=1"
+    )
+    assert missed.code == 1
+    assert "no strength within reach holds the budget" in missed.out
+    # What was probed stays when the search is interrupted: without its last probes it goes on from the others.
+    kept = json.loads((tmp_path / "no" / "search.json").read_text())
+    assert len(kept) == 5
+
+
+def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
+    command = ["stabilize", run_folder, "--out", tmp_path / "out"]
+    for text in ("much", "-1%", "100%"):
+        wrong = finestrec(*command, "--max-accuracy-loss", text)
+        assert (wrong.code, "expected a share of NDCG@10 such as 1%" in wrong.err) == (2, True)
+    open_ended = finestrec(*command, "--method", "warm_start", "--max-accuracy-loss", "1%")
+    assert (open_ended.code, "has no strength to search for" in open_ended.err) == (2, True)
+    assert not (tmp_path / "out").exists()

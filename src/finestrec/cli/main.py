@@ -18,6 +18,7 @@ from finestrec.cli import terminal
 from finestrec.cli.audit import audit
 from finestrec.cli.compare import compare
 from finestrec.cli.demo import demo
+from finestrec.cli.methods import methods
 from finestrec.cli.models import models
 from finestrec.cli.perturb import perturb
 from finestrec.cli.recommend import recommend
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, report, models):
+for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, report, models, methods):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
 """Arguments and options that commands share, each declared once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from finestrec.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from finestrec.config import Config, Layer
+    from finestrec.stability.gate import Check
 
 GATE_FAILED = 1
 """The exit code of a gate that failed and of a budget that was not met."""
@@ -28,7 +30,13 @@ OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", show_default=Fa
 ModelName = Annotated[
     str | None, typer.Option("--model", metavar="NAME", show_default=False, help="See `finestrec models`.")
 ]
-Method = Annotated[str, typer.Option(metavar="NAME", help="finest, warm_start or retrain.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="METHOD",
+        help="NAME[:option=value...], e.g. finest, finest:weight=10, warm_start; see `finestrec methods`.",
+    ),
+]
 SplitMethod = Annotated[
     str | None,
     typer.Option(
@@ -141,6 +149,59 @@ class Entry:
         for path in inputs:
             if self.force and path is not None and path.resolve().is_relative_to(out.resolve()):
                 raise OptionError(f"{path} is in {out}, which --force replaces; choose another folder with --out")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a stabilized run has to keep."""
+
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            show_default=False,
+            help="What has to hold of the served lists, e.g. 'Jaccard@10 >= 0.8'; else exit 1. Where METHOD leaves its"
+            " strength open, the weakest one that holds it is searched on validation data. Repeatable.",
+        ),
+    ] = None
+    max_accuracy_loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            show_default=False,
+            help="How much NDCG@10 stability may cost, e.g. 1%: the strongest METHOD within it is searched on"
+            " validation data.",
+        ),
+    ] = None
+
+    def checks(self) -> "tuple[Check, ...]":
+        """The budget, as checks that fail where it is not held.
+
+        Raises:
+            OptionError: If one cannot be read.
+        """
+        from finestrec.stability.gate import parse_budget
+
+        return tuple(parse_budget(text) for text in self.budget or ())
+
+    def loss(self) -> float | None:
+        """The largest relative loss of NDCG@10.
+
+        Raises:
+            OptionError: If it is no share, or outside [0, 1).
+        """
+        from finestrec.errors import OptionError
+
+        text = self.max_accuracy_loss
+        if text is None:
+            return None
+        try:
+            loss = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            loss = math.nan
+        if not 0 <= loss < 1:
+            raise OptionError(f"--max-accuracy-loss is {text!r}; expected a share of NDCG@10 such as 1% or 0.01")
+        return loss
 
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]

@@ -7,17 +7,18 @@ from typing import Any, Literal
 
 import typer
 
-from finestrec.cli.options import GATE_FAILED, Choices, Entry
+from finestrec.cli.options import GATE_FAILED, Choices, Entry, Limits
 from finestrec.cli.show import comparison_table
 from finestrec.cli.terminal import Terminal
 from finestrec.config import Config
 from finestrec.errors import OptionError
 from finestrec.runs import Plan, Run, entered, load_run, read_results
 from finestrec.runs.comparing import COMPARISON, read_comparison
-from finestrec.runs.making import Maker
+from finestrec.runs.making import Maker, is_searched
 from finestrec.runs.night import Night, growing_night, next_night
 from finestrec.stability.comparison import measure_names
-from finestrec.stability.gate import Verdict, check_names, judged, parse_budget
+from finestrec.stability.gate import Verdict, check_names, judged
+from finestrec.stability.search import Found
 from finestrec.stabilizers import stabilizer
 
 
@@ -33,7 +34,7 @@ class Renewal:
     choices: Choices
     entry: Entry
     terminal: Terminal
-    budget: tuple[str, ...] = ()
+    limits: Limits
 
     def run(self) -> None:
         """Train, compare with the run, and show both.
@@ -48,23 +49,30 @@ class Renewal:
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
         stabilizer(self.method, config.recipe)
-        budget = tuple(parse_budget(text) for text in self.budget)
+        budget, loss = self.limits.checks(), self.limits.loss()
         depth = min(config.lists.k, incumbent.config.lists.k)
         check_names(budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
+        searched = is_searched(self.method, config, budget, loss)
         whole = incumbent.log if self.log is None else config.data.read(self.log)
         night = (next_night if self.command == "stabilize" else growing_night)(incumbent, whole)
-        plan = Plan(self.command, config, self._inputs(incumbent, night))
+        inputs = self._inputs(incumbent, night)
+        if searched:  # else a budget decides nothing, and may be another one when the run is looked at again
+            inputs |= {"--budget fails where": [check.text for check in budget], "--max-accuracy-loss": loss}
+        plan = Plan(self.command, config, inputs)
         with entered(self.out, plan, resume=self.entry.resume, force=self.entry.force) as new:
             self.terminal.say(_described(night))
             if new.finished:
                 self.terminal.say(f"{self.out} is finished already")
             else:
                 progress = self.terminal.progress(f"{self.method} of {config.model_name}")
-                maker = Maker(new, data=(self.log or self.folder).name, progress=progress, budget=budget)
+                name = (self.log or self.folder).name
+                maker = Maker(new, name, progress, budget, loss, self.terminal.tell)
                 (maker.stabilize if self.command == "stabilize" else maker.update)(incumbent, night, self.method)
         verdicts = judged(read_comparison(self.out / COMPARISON), budget)
-        self._show(night, verdicts)
-        if any(verdict.failed for verdict in verdicts):
+        found = read_results(self.out).get("search")
+        is_met = not any(verdict.failed for verdict in verdicts) and (found is None or found["met"])
+        self._show(night, verdicts, is_met)
+        if not is_met:
             raise typer.Exit(GATE_FAILED)
 
     def _inputs(self, incumbent: Run, night: Night) -> dict[str, Any]:
@@ -75,20 +83,22 @@ class Renewal:
             "weights of the run": incumbent.weights_fingerprint,
         }
 
-    def _show(self, night: Night, verdicts: Sequence[Verdict]) -> None:
+    def _show(self, night: Night, verdicts: Sequence[Verdict], is_met: bool) -> None:
         results, served = read_results(self.out), read_results(self.out / COMPARISON)
         row = results["rows"][0]
         before = {"measures": dict.fromkeys(row["measures"], None), "accuracy": row["reference_accuracy"]}
-        after = (self.method.replace("_", " "), row)
+        after = (row["method"].replace("_", " "), row)
+        found = results.get("search")
         self.terminal.show(
             comparison_table([("the run", before), after], "the models, on held-out interactions"),
             _served(served),
+            *([Found.from_json(found).sentence()] if found else []),
             *(_budgeted(verdict) for verdict in verdicts),
             f"saved in {self.out}",
         )
         document = {"out": self.out, "log": night.summary(), "results": results, "comparison": served}
-        if verdicts:
-            document["within_budget"] = not any(verdict.failed for verdict in verdicts)
+        if verdicts or found:
+            document["within_budget"] = is_met
         self.terminal.document(document)
 
 

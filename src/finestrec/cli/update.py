@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Choices, Entry, Folder, Method, OutFolder, Output
+from finestrec.cli.options import Choices, Entry, Folder, Limits, Method, OutFolder, Output
 
 
 @grouped
@@ -16,18 +16,11 @@ def update(
     out: OutFolder,
     choices: Choices,
     entry: Entry,
+    limits: Limits,
     output: Output,
     method: Method = "finest",
-    budget: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="EXPR",
-            show_default=False,
-            help="What has to hold of the served lists, e.g. 'Jaccard@10 >= 0.8'; else exit 1. Repeatable.",
-        ),
-    ] = None,
 ) -> None:
     """The nightly job: yesterday's run and today's log in, a new run out; users and items may have grown."""
     from finestrec.cli.renewing import Renewal
 
-    Renewal("update", folder, log, out, method, choices, entry, output.terminal(), tuple(budget or ())).run()
+    Renewal("update", folder, log, out, method, choices, entry, output.terminal(), limits).run()

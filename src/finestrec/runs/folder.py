@@ -28,6 +28,7 @@ STATE: Final = "state.json"
 CONFIG: Final = "config.toml"
 EVENTS: Final = "events.log"
 CHECKPOINT: Final = "checkpoint.safetensors"
+SEARCH: Final = "search.json"
 OURS: Final = (
     CONFIG,
     "vocabulary",
@@ -40,6 +41,7 @@ OURS: Final = (
     "results.parquet",
     *(f"{name}.parquet" for name in TABLES),
     "items.parquet",
+    SEARCH,
     EVENTS,
     "report.html",
     CHECKPOINT,

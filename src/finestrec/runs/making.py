@@ -1,21 +1,23 @@
 """How a run folder is filled: training from scratch, and stabilizing a finished run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.config import Config
+from finestrec.data.files import write_aside
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
-from finestrec.errors import DataError
+from finestrec.errors import DataError, OptionError
 from finestrec.models import NextItemModel
 from finestrec.ranking import TopLists, rank
 from finestrec.runs.comparing import COMPARISON, compare_served, write_comparison
-from finestrec.runs.folder import RunFolder
+from finestrec.runs.folder import SEARCH, RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
 from finestrec.runs.tables import StoredLog, write_results
@@ -24,6 +26,7 @@ from finestrec.stability.gate import Check, judged
 from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
+from finestrec.stability.search import Found, Probe, Search, open_strength, searchable
 from finestrec.stability.touch import erased
 from finestrec.stabilizers import Ranker, stabilizer
 from finestrec.training.progress import Progress
@@ -61,6 +64,29 @@ class _BeforeGrowth:
         return rank(self.model, instances, k, unlisted=self.is_new)
 
 
+def _before(incumbent: Run, n_items: int) -> Ranker:
+    """The incumbent over a catalogue that may have grown since."""
+    recipe = incumbent.config.recipe
+    is_new = np.arange(n_items) >= incumbent.trained.model.n_items
+    return _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
+
+
+def is_searched(method: str, config: Config, budget: Sequence[Check], max_accuracy_loss: float | None) -> bool:
+    """Whether a budget decides the strength of a METHOD.
+
+    Raises:
+        OptionError: If a largest loss of accuracy is given where there is nothing to search.
+    """
+    if open_strength(method, config.recipe) is None:
+        if max_accuracy_loss is not None:
+            raise OptionError(
+                f"the method {method!r} has no strength to search for, or names it itself, and so cannot keep to a"
+                " largest loss of accuracy"
+            )
+        return False
+    return bool(searchable(budget)) or max_accuracy_loss is not None
+
+
 @dataclass(frozen=True)
 class Maker:
     """Fills a run folder.
@@ -69,13 +95,18 @@ class Maker:
         folder: Entered by the caller.
         data: A name of the log, for the rows.
         progress: Shown while training.
-        budget: What the change of the served lists is held against.
+        budget: What the change of the served lists is held against; where the method leaves its strength open, what
+            that is searched for.
+        max_accuracy_loss: The largest relative loss of NDCG@10 that stability may cost; likewise.
+        on_event: Told in words how the search goes.
     """
 
     folder: RunFolder
     data: str = ""
     progress: Progress | None = None
     budget: tuple[Check, ...] = ()
+    max_accuracy_loss: float | None = None
+    on_event: Callable[[str], None] = lambda _: None
 
     @property
     def _config(self) -> Config:
@@ -113,23 +144,47 @@ class Maker:
         """
 
         def rows(run: Run, row: Row) -> list[Row]:
-            recipe = incumbent.config.recipe
-            n_items = night.train.n_items
-            is_new = np.arange(n_items) >= incumbent.trained.model.n_items
-            before = _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
-            return [self._compared(row, before, run.trained, run.test)]
+            return [self._compared(row, _before(incumbent, night.train.n_items), run.trained, run.test)]
 
         return self._renewed(method, incumbent, night, rows)
 
     def _renewed(self, method: str, incumbent: Run, night: Night, rows: Callable[[Run, Row], list[Row]]) -> Run:
-        run = self._made(method, night.stored, night.train, incumbent.trained, rows)
+        found = self._searched(method, incumbent, night)
+        run = self._made(found.method if found else method, night.stored, night.train, incumbent.trained, rows, found)
         folder = self.folder.path / COMPARISON
         folder.mkdir(exist_ok=True)
-        found = compare_served(incumbent, run)
-        checks = judged(found, self.budget)
-        found.summary["gate"] = [verdict.to_json() for verdict in checks]
-        write_comparison(folder, found)
+        served = compare_served(incumbent, run)
+        checks = judged(served, self.budget)
+        served.summary["gate"] = [verdict.to_json() for verdict in checks]
+        write_comparison(folder, served)
         return run
+
+    def _searched(self, method: str, incumbent: Run, night: Night) -> Found | None:
+        """The strength that the budget asks for; probes of an interrupted search are not repeated."""
+        if not is_searched(method, self._config, self.budget, self.max_accuracy_loss):
+            return None
+        path = self.folder.path / SEARCH
+        earlier = json.loads(path.read_text()) if path.is_file() else []
+        search = Search(
+            method,
+            self._config.recipe,
+            night.train,
+            self._config.seed,
+            incumbent.trained,
+            _before(incumbent, night.train.n_items),
+            searchable(self.budget),
+            self.max_accuracy_loss,
+            [Probe(**values) for values in earlier],
+        )
+
+        def keep(probe: Probe) -> None:
+            write_aside(path, json.dumps([asdict(each) for each in search.probes], indent=1) + "\n")
+            self.on_event(f"probe: {probe.sentence()}")
+
+        search.on_probe = keep
+        found = search.run()
+        self.on_event(found.sentence())
+        return found
 
     @staticmethod
     def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
@@ -150,6 +205,7 @@ class Maker:
         train: InteractionLog,
         incumbent: TrainedModel | None,
         rows: Callable[[Run, Row], list[Row]],
+        found: Found | None = None,
     ) -> Run:
         config, path = self._config, self.folder.path
         stored.write(path)
@@ -174,5 +230,5 @@ class Maker:
             "peak_memory": peak_bytes(),
             "notes": [] if len(run.test) else [NO_TEST],
         }
-        write_results(path, {"schema": SCHEMA, "rows": rows(run, row)})
+        write_results(path, {"schema": SCHEMA, "rows": rows(run, row), "search": found.to_json() if found else None})
         return run

@@ -198,7 +198,10 @@ class Strategy:
 
     def __post_init__(self) -> None:
         if self.options is None:
-            object.__setattr__(self, "options", self.options_type())
+            object.__setattr__(self, "options", self._default_options())
+
+    def _default_options(self) -> Options:
+        return self.options_type()
 
     @classmethod
     def of(cls, recipe: Recipe, values: Mapping[str, Any], progress: Progress | None = None) -> Self:

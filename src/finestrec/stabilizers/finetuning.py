@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from finestrec.data.log import InteractionLog
-from finestrec.options import validated
+from finestrec.options import Options, validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
 from finestrec.stabilizers.finest import (
     Finest,
@@ -104,6 +104,11 @@ class Preserving(FineTuning):
 
 class FinestTuning(Preserving):
     """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's."""
+
+    options_type: ClassVar[type[Options]] = FinestOptions
+
+    def _default_options(self) -> Options:
+        return self.recipe.finest
 
     @classmethod
     def of(cls, recipe: Recipe, values: Mapping[str, Any], progress: Progress | None = None) -> Self:

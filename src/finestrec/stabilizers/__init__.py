@@ -11,6 +11,7 @@ from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
 from finestrec.stabilizers.hysteresis import Hysteresis
+from finestrec.stabilizers.l2_sp import L2SP
 from finestrec.stabilizers.overlap import OverlapTuning
 from finestrec.stabilizers.retraining import Continue, Retrain
 from finestrec.stabilizers.serving import Policy, TwoModels
@@ -21,6 +22,7 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "warm_start": WarmStart,
     "finest": FinestTuning,
     "rbo": OverlapTuning,
+    "l2_sp": L2SP,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

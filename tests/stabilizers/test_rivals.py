@@ -10,9 +10,13 @@ from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_aft
 
 WEAKEST = {
     "l2_sp:weight=0": "warm_start",
+    "interpolation:alpha=0": "warm_start",
+    "ema:decay=0": "warm_start",
+    "swa:start=1": "warm_start",
 }
 """A method at its weakest, and what it is then."""
-STRONG = ["l2_sp:weight=10"]
+STRONG = ["l2_sp:weight=10", "interpolation:alpha=0.9", "ema:decay=0.99"]
+ALL = [*STRONG, "swa"]
 
 
 @pytest.mark.parametrize(("weakest", "plain"), WEAKEST.items())
@@ -25,7 +29,7 @@ def test_a_strong_one_keeps_far_more_of_the_lists_than_a_warm_start(method: str)
     assert 1 - kept(fitted(method)) < 0.5 * (1 - kept(fitted("warm_start")))
 
 
-@pytest.mark.parametrize("method", STRONG)
+@pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_bits(
     method: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -41,7 +45,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 
 
-@pytest.mark.parametrize("method", STRONG)
+@pytest.mark.parametrize("method", ALL)
 def test_the_incumbent_is_not_touched(method: str) -> None:
     before = {key: value.clone() for key, value in incumbent().model.state_dict().items()}
     fitted(method)
@@ -50,7 +54,7 @@ def test_the_incumbent_is_not_touched(method: str) -> None:
     assert all(parameter.requires_grad for parameter in incumbent().model.parameters())
 
 
-@pytest.mark.parametrize("method", STRONG)
+@pytest.mark.parametrize("method", ALL)
 def test_a_catalogue_that_has_grown_is_learnt(method: str) -> None:
     """A recommender of 15 items is brought to 20."""
     trained = stabilizer(method, RECIPE).fit(TRAIN, 0, smaller())
@@ -59,10 +63,9 @@ def test_a_catalogue_that_has_grown_is_learnt(method: str) -> None:
     assert not trained.model.items.weight[15:].equal(RECIPE.copy_of(smaller(), 20).items.weight[15:])
 
 
-@pytest.mark.parametrize("method", [*WEAKEST, *STRONG])
-def test_an_unknown_option_or_a_bad_value_is_a_sentence(method: str) -> None:
-    name = method.partition(":")[0]
-    strength = STABILIZERS[name].strength
+@pytest.mark.parametrize("name", sorted({method.partition(":")[0] for method in ALL}))
+def test_an_unknown_option_or_a_bad_value_is_a_sentence(name: str) -> None:
+    strength = STABILIZERS[name].strength or "start"
     with pytest.raises(OptionError, match="unknown option strenght"):
         stabilizer(f"{name}:strenght=1", RECIPE)
     with pytest.raises(OptionError, match=f"{strength} is '-1'; it should be greater than or equal to 0"):

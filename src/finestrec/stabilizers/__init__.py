@@ -7,6 +7,7 @@ values is joined by ``+``, as in `finest:kinds=delete+insert`, because a comma p
 from typing import Final
 
 from finestrec.errors import OptionError
+from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
 from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
@@ -23,6 +24,9 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "finest": FinestTuning,
     "rbo": OverlapTuning,
     "l2_sp": L2SP,
+    "interpolation": Interpolation,
+    "ema": EMA,
+    "swa": SWA,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

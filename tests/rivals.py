@@ -23,7 +23,7 @@ RECIPE = Recipe.of(
     "lrurec",
     model_options={"hidden": 8, "blocks": 1},
     training={"epochs": 6, "lr": 0.01, "batch_size": 16},
-    finest={"epochs": 3, "lr": 0.02, "k": 5},
+    finest={"epochs": 8, "lr": 0.02, "k": 5},
 )
 
 
@@ -35,8 +35,8 @@ def incumbent() -> TrainedModel:
 
 @cache
 def thinned() -> InteractionLog:
-    """Tomorrow's log: the same without three in ten interactions."""
-    gone = np.random.default_rng(1).random(len(TRAIN)) < 0.3
+    """Tomorrow's log: the same without half of the interactions."""
+    gone = np.random.default_rng(1).random(len(TRAIN)) < 0.5
     return edit(TRAIN, "delete", np.flatnonzero(gone)).log
 
 

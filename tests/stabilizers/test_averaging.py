@@ -69,7 +69,7 @@ def test_ema_is_the_recurrence_over_steps(decay: float, monkeypatch: pytest.Monk
 def test_ema_counts_every_step_of_an_epoch(tmp_path) -> None:
     checkpoint = tmp_path / "state.safetensors"
     assert same(fitted("ema:decay=1", checkpoint=checkpoint), incumbent())
-    steps = 3 * NextItem(thinned(), RECIPE.finetuning, 0).windows(0).n_batches(16)
+    steps = RECIPE.finest.epochs * NextItem(thinned(), RECIPE.finetuning, 0).windows(0).n_batches(16)
     assert TrainingState.load(checkpoint).averages["n_averaged"] == 1 + steps
 
 

@@ -26,7 +26,7 @@ class Interpolation(WarmStart):
     """(1 - alpha) * the weights of a warm start + alpha * the incumbent's.
 
     WiSE-FT: Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022, https://arxiv.org/abs/2109.01903),
-    Section 3, whose alpha is the share of the fine-tuned weights. Rows of items that are new to the incumbent are the
+    whose alpha is the share of the fine-tuned weights. Rows of items that are new to the incumbent are the
     warm start's.
     """
 
@@ -55,7 +55,7 @@ class EMA(WarmStart):
     """A warm start that ends with the exponential moving average of its weights over the steps.
 
     The average begins as the incumbent's weights; after each step it is decay * average + (1 - decay) * weights
-    (Tarvainen, Valpola: Mean teachers are better role models, NeurIPS 2017, Eq. 1). After n steps the incumbent's share
+    (Tarvainen, Valpola: Mean teachers are better role models, NeurIPS 2017). After n steps the incumbent's share
     in it is decay^n, so the same decay holds less where there are more batches.
     """
 

@@ -56,8 +56,9 @@ class L2SP(FineTuning):
     """F epochs of next-item loss + weight / 2 * |w - w_incumbent|^2, from the incumbent's weights.
 
     Li, Grandvalet, Davoine: Explicit inductive bias for transfer learning with convolutional networks (ICML 2018,
-    https://arxiv.org/abs/1802.01483), Eq. 3 without its second term: rows of items that are new to the incumbent are
-    free. A batch bears the penalty in proportion to its positions, one of the average size bears it once.
+    https://arxiv.org/abs/1802.01483), without their second term, the L2 penalty of weights that have no start: rows of
+    items that are new to the incumbent are free. A batch bears the penalty in proportion to its positions; one of the
+    average size bears it once.
     """
 
     options_type: ClassVar[type[Options]] = L2SPOptions

@@ -7,11 +7,15 @@ values is joined by ``+``, as in `finest:kinds=delete+insert`, because a comma p
 from typing import Final
 
 from finestrec.errors import OptionError
+from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
 from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
+from finestrec.stabilizers.distillation import ChurnDistillation, FocalDistillation
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
 from finestrec.stabilizers.hysteresis import Hysteresis
+from finestrec.stabilizers.l2_sp import L2SP
 from finestrec.stabilizers.overlap import OverlapTuning
+from finestrec.stabilizers.rank_distillation import RankDistillation
 from finestrec.stabilizers.retraining import Continue, Retrain
 from finestrec.stabilizers.serving import Policy, TwoModels
 from finestrec.training.progress import Progress
@@ -21,6 +25,13 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "warm_start": WarmStart,
     "finest": FinestTuning,
     "rbo": OverlapTuning,
+    "l2_sp": L2SP,
+    "interpolation": Interpolation,
+    "ema": EMA,
+    "swa": SWA,
+    "churn_distillation": ChurnDistillation,
+    "focal_distillation": FocalDistillation,
+    "rank_distillation": RankDistillation,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from torch import Tensor
+
 from finestrec.data.log import InteractionLog
 from finestrec.options import Options, validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
@@ -15,9 +17,11 @@ from finestrec.stabilizers.finest import (
     TeacherLists,
     reference_lists,
 )
+from finestrec.training.averaging import Averaging
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.progress import Progress
+from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
 
@@ -47,21 +51,31 @@ class FineTuning(Strategy):
         base = trained_incumbent(incumbent, type(self).__name__)
         options = self.recipe.finetuning
         model = self.recipe.copy_of(base, log.n_items)
-        saved = self._saved(checkpoint)
-        if saved is not None and saved.epochs_done == options.epochs:
-            model.load_state_dict(saved.weights)
-            return TrainedModel(model, log, seed, options, saved)
-        state = train(
-            model,
-            self.curriculum(log, seed, self.anchor or base),
-            options,
-            seed,
-            device=self.recipe.device,
-            state=saved,
-            on_epoch=saver(checkpoint),
-            progress=self.progress,
-        )
-        return TrainedModel(model, log, seed, options, state)
+        state = self._saved(checkpoint)
+        if state is None or state.epochs_done < options.epochs:
+            state = train(
+                model,
+                self.curriculum(log, seed, self.anchor or base),
+                options,
+                seed,
+                device=self.recipe.device,
+                state=state,
+                averaging=self.averaging,
+                on_epoch=saver(checkpoint),
+                progress=self.progress,
+            )
+        state = replace(state, weights=self.final_weights(state, self.anchor or base), averages={})
+        model.load_state_dict(state.weights)
+        return TrainedModel(model.eval(), log, seed, options, state)
+
+    @property
+    def averaging(self) -> Averaging | None:
+        """Which average of the weights the fine-tuning ends with, if any."""
+        return None
+
+    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:  # noqa: ARG002
+        """What the model is made of when the fine-tuning is over."""
+        return state.final_weights
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """What the fine-tuning sees and minimises."""

@@ -40,6 +40,11 @@ def grown_state(state: TrainingState, model: NextItemModel) -> TrainingState:
     )
 
 
+def old_rows(grown: Tensor, old: Tensor) -> Tensor:
+    """The part of a weight that an earlier one of a smaller or the same catalogue has, as a view."""
+    return grown if grown.shape == old.shape else grown[: len(old)]
+
+
 def _grows(old: Tensor | None, fresh: Tensor | None) -> bool:
     if old is None or fresh is None or old.dim() != fresh.dim():
         return False

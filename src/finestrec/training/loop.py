@@ -22,6 +22,7 @@ from finestrec.measures.accuracy import ndcg
 from finestrec.models import NextItemModel
 from finestrec.randomness import torch_stream
 from finestrec.ranking import rank
+from finestrec.training.averaging import Averaging, RunningAverage
 from finestrec.training.objectives import Curriculum
 from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
@@ -64,6 +65,7 @@ def train(
     device: DeviceOptions | None = None,
     state: TrainingState | None = None,
     validation: Instances | None = None,
+    averaging: Averaging | None = None,
     on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
 ) -> TrainingState:
@@ -77,6 +79,7 @@ def train(
         device: Where to run; with several devices, processes are spawned.
         state: Where to go on; by default at the model's weights, with fresh moments.
         validation: Instances for early stopping; needed when `options.patience` is set.
+        averaging: End with an average of the weights.
         on_epoch: Called after each epoch with the state, e.g. to save it. With several devices it is called in
             a spawned process, so it must be picklable.
         progress: Told of steps and epochs; picklable too.
@@ -105,6 +108,7 @@ def train(
         threads=device.threads,
         state=state,
         validation=validation,
+        averaging=averaging,
         on_epoch=on_epoch,
         progress=progress,
     )
@@ -126,7 +130,7 @@ def train(
 
 
 def _loaded(model: NextItemModel, state: TrainingState) -> TrainingState:
-    model.load_state_dict(state.best_weights or state.weights)
+    model.load_state_dict(state.final_weights)
     model.to("cpu").eval()
     return state
 
@@ -151,6 +155,7 @@ def _run(
     threads: int | None,
     state: TrainingState,
     validation: Instances | None,
+    averaging: Averaging | None,
     on_epoch: OnEpoch | None,
     progress: Progress | None,
 ) -> TrainingState:
@@ -165,6 +170,7 @@ def _run(
     adam = torch.optim.Adam(groups, lr=options.lr, betas=options.betas, fused=True)
     step_module, optimizer = fabric.setup(_Step(model, curriculum), adam)
     restore_moments(adam, names, state.moments)  # after the set-up, so that they follow the weights to the device
+    average = None if averaging is None else RunningAverage(averaging, model, adam, state.averages)
     is_main = fabric.global_rank == 0
     if not is_main:
         progress = None
@@ -181,10 +187,13 @@ def _run(
                 record = EpochRecord(**{**vars(record), "validation_ndcg": score})
                 if all(score > (earlier.validation_ndcg or 0) for earlier in state.history):
                     state.best_weights = copied_weights(model)
+            if average is not None:
+                average.after_epoch(state.epochs_done + 1)
             state = TrainingState(
                 weights=copied_weights(model),
                 moments=optimizer_moments(adam, names),
                 best_weights=state.best_weights,
+                averages={} if average is None else average.state(),
                 history=[*state.history, record],
             )
             if is_main and on_epoch is not None:

@@ -108,7 +108,14 @@ class NextItem:
 
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
         """The next-item loss of the options."""
-        loss = next_item_loss(
-            PositionScores(model, batch), batch, model.n_items, self._options, self._seed, self._epoch
-        )
-        return {"next_item": loss / (self._expected * model.predicted_share)}
+        return {"next_item": self.next_item(PositionScores(model, batch), batch)}
+
+    def next_item(self, scores: PositionScores, batch: SequenceBatch) -> Tensor:
+        """The next-item loss of scores at the positions of a batch of the epoch, for curricula with other parts too."""
+        model = scores.model
+        loss = next_item_loss(scores, batch, model.n_items, self._options, self._seed, self._epoch)
+        return loss / self.expected(model)
+
+    def expected(self, model: NextItemModel) -> float:
+        """Positions of a batch on average over the unperturbed log: what sums over positions are divided by."""
+        return self._expected * model.predicted_share

@@ -17,6 +17,7 @@ from finestrec.data.files import write_aside
 from finestrec.errors import RunFolderError
 
 _FORMAT = "finestrec-state-1"
+_GROUPS = ("weights", "moments", "best_weights", "averages")
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class TrainingState:
         weights: By parameter name.
         moments: Adam's state by "name/parameter", e.g. "exp_avg/items.weight".
         best_weights: The best ones so far, with early stopping.
+        averages: With averaging, the average so far as torch's `AveragedModel` keeps it: "module." before the names of
+            the weights, and their number "n_averaged".
         history: One record a finished epoch.
     """
 
     weights: dict[str, Tensor]
     moments: dict[str, Tensor] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    averages: dict[str, Tensor] = field(default_factory=dict)
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -64,12 +68,17 @@ class TrainingState:
         """Finished epochs."""
         return len(self.history)
 
+    @property
+    def final_weights(self) -> dict[str, Tensor]:
+        """Those of the model if the run ends here: the average, or else the best ones, or else the last."""
+        of_model = {name.removeprefix("module."): tensor for name, tensor in self.averages.items()}
+        of_model.pop("n_averaged", None)
+        return of_model or self.best_weights or self.weights
+
     def save(self, path: Path) -> None:
         """Write the whole state to one file, which is either the old or the new one at any moment."""
         tensors = {
-            f"{group}:{name}": tensor.contiguous()
-            for group in ("weights", "moments", "best_weights")
-            for name, tensor in getattr(self, group).items()
+            f"{group}:{name}": tensor.contiguous() for group in _GROUPS for name, tensor in getattr(self, group).items()
         }
         history = json.dumps([asdict(record) for record in self.history])
         write_aside(path, to_safetensors(tensors, metadata={"format": _FORMAT, "history": history}))
@@ -81,7 +90,7 @@ class TrainingState:
         Raises:
             RunFolderError: If the file is damaged or of another version.
         """
-        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "best_weights": {}}
+        groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}

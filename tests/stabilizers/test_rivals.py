@@ -1,0 +1,82 @@
+"""What holds of every rival of FINEST: its weakest setting, its strength, resuming, growth, words for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from finestrec.errors import OptionError
+from finestrec.stabilizers import STABILIZERS, stabilizer
+from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_after, same, smaller
+
+WEAKEST = {
+    "l2_sp:weight=0": "warm_start",
+    "interpolation:alpha=0": "warm_start",
+    "ema:decay=0": "warm_start",
+    "swa:start=1": "warm_start",
+    "churn_distillation:weight=0": "warm_start",
+    "focal_distillation:weight=0": "warm_start",
+    "rank_distillation:weight=0": "warm_start",
+}
+"""A method at its weakest, and what it is then."""
+STRONG = [
+    "l2_sp:weight=10",
+    "interpolation:alpha=0.9",
+    "ema:decay=0.99",
+    "churn_distillation:weight=10",
+    "focal_distillation:weight=10",
+    "rank_distillation:weight=10",
+]
+ALL = [*STRONG, "swa"]
+
+
+@pytest.mark.parametrize(("weakest", "plain"), WEAKEST.items())
+def test_the_weakest_is_plain_training_bit_for_bit(weakest: str, plain: str) -> None:
+    assert same(fitted(weakest), fitted(plain))
+
+
+@pytest.mark.parametrize("method", STRONG)
+def test_a_strong_one_keeps_far_more_of_the_lists_than_a_warm_start(method: str) -> None:
+    assert 1 - kept(fitted(method)) < 0.6 * (1 - kept(fitted("warm_start")))
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bits(
+    method: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "state.safetensors"
+    with monkeypatch.context() as patched:
+        kill_after(patched, epochs)
+        with pytest.raises(KilledError):
+            fitted(method, checkpoint=checkpoint)
+    whole, resumed, again = fitted(method), fitted(method, checkpoint=checkpoint), fitted(method, checkpoint=checkpoint)
+    assert same(whole, resumed)
+    assert same(whole, again)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_the_incumbent_is_not_touched(method: str) -> None:
+    before = {key: value.clone() for key, value in incumbent().model.state_dict().items()}
+    fitted(method)
+    assert all(value.equal(before[key]) for key, value in incumbent().model.state_dict().items())
+    assert not incumbent().model.training
+    assert all(parameter.requires_grad for parameter in incumbent().model.parameters())
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_catalogue_that_has_grown_is_learnt(method: str) -> None:
+    """A recommender of 15 items is brought to 20."""
+    trained = stabilizer(method, RECIPE).fit(TRAIN, 0, smaller())
+    assert trained.model.n_items == 20
+    assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
+    assert not trained.model.items.weight[15:].equal(RECIPE.copy_of(smaller(), 20).items.weight[15:])
+
+
+@pytest.mark.parametrize("name", sorted({method.partition(":")[0] for method in ALL}))
+def test_an_unknown_option_or_a_bad_value_is_a_sentence(name: str) -> None:
+    strength = STABILIZERS[name].strength or "start"
+    with pytest.raises(OptionError, match="unknown option strenght"):
+        stabilizer(f"{name}:strenght=1", RECIPE)
+    with pytest.raises(OptionError, match=f"{strength} is '-1'; it should be greater than or equal to 0"):
+        stabilizer(f"{name}:{strength}=-1", RECIPE)

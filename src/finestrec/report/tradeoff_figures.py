@@ -61,7 +61,8 @@ def dependence(sweep: Sweep, lines: Sequence[tuple[str, Any, Line]]) -> str:
         if is_number:
             # Strengths and amounts are tried by factors.
             is_wide = min(sweep.values) > 0 and max(sweep.values) / min(sweep.values) >= 10
-            x = alt.X("value:Q", title=sweep.option, scale=alt.Scale(type="log" if is_wide else "linear", zero=False))
+            scale = alt.Scale(type="log" if is_wide else "linear", zero=False, nice=False, padding=16)
+            x = alt.X("value:Q", title=sweep.option, scale=scale, axis=alt.Axis(values=sweep.values, format="~g"))
         base = alt.Chart(pl.DataFrame(rows, infer_schema_length=None)).encode(x=x, color=_colour(labels))
         y = alt.Y("y:Q", title=measure, scale=alt.Scale(zero=False))
         rules = base.mark_rule(opacity=0.35).encode(y=alt.Y("y_low:Q", title=measure), y2="y_high:Q")
@@ -100,5 +101,8 @@ def _drawn(chart: alt.TopLevelMixin) -> str:
     """On white, since a file of its own cannot take the colours of the page that shows it."""
     shown = chart.configure(background="white", font="system-ui, sans-serif", padding=8)
     return svg(
-        shown.configure_view(stroke=None).configure_axis(gridOpacity=0.25).configure_legend(labelLimit=320).to_dict()
+        shown.configure_view(stroke=None)
+        .configure_axis(gridOpacity=0.25)
+        .configure_legend(labelLimit=320, symbolOpacity=1)
+        .to_dict()
     )

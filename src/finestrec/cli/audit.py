@@ -2,19 +2,27 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import SPEC_HELP, Choices, Entry, LogFile, ModelName, OutFolder, Output, SplitMethod
+from finestrec.cli.options import (
+    SPEC_HELP,
+    Choices,
+    EngineOption,
+    Entry,
+    Jobs,
+    LogFile,
+    ModelName,
+    OutFolder,
+    Output,
+    SplitMethod,
+)
 
 if TYPE_CHECKING:
     from finestrec.cli.terminal import Terminal
-    from finestrec.data.splits import Split
-    from finestrec.stability.audit import EngineName
     from finestrec.stability.results import StabilityAudit
-    from finestrec.stabilizers import Recipe
 
 DELETION = "delete:random:0.001"
 
@@ -41,19 +49,8 @@ def audit(
         str | None, typer.Option(metavar="N|A,B", show_default=False, help="A number of seeds, or a list: 3,7.")
     ] = None,
     split: SplitMethod = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            show_default=False,
-            help="Trainings at a time; several have one thread each, unless --threads says more."
-            " [default: 1; with --engine ray as many as it has CPUs for]",
-        ),
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or ray: on the cluster of RAY_ADDRESS, which has to see --out.")
-    ] = "local",
+    jobs: Jobs = None,
+    engine: EngineOption = "local",
     users: Annotated[
         Path | None,
         typer.Option(
@@ -65,9 +62,9 @@ def audit(
 ) -> None:
     """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
     from finestrec.data.lists import read_user_table
-    from finestrec.runs import Plan, entered, read_results, write_results
+    from finestrec.runs import Plan, entered, read_results
+    from finestrec.runs.auditing import audit_into, check_audit
     from finestrec.runs.making import prepare
-    from finestrec.stability.audit import audit as audited
     from finestrec.stability.results import StabilityAudit
     from finestrec.stability.slices import table_fingerprint, user_slices
 
@@ -85,7 +82,7 @@ def audit(
     }
     whole = config.data.read(log)
     parts = prepare(whole, config).split
-    _check(what, parts, engine, config.recipe)
+    check_audit(what, parts, engine, config.recipe)
     inputs = {"fingerprint of LOG": whole.fingerprint, **what}
     table = None
     if users is not None:
@@ -97,19 +94,18 @@ def audit(
         if folder.finished:
             terminal.say(f"{out} is finished already")
         else:
-            found = audited(
+            audit_into(
+                out,
                 parts,
                 config.recipe,
                 **what,
-                folder=out / "jobs",
                 data=log.name,
                 users=table,
                 jobs=jobs,
-                engine=cast("EngineName", engine),
+                engine=engine,
                 on_event=terminal.tell,
                 progress=terminal.jobs(),
             )
-            write_results(out, found.to_json(), found.tables)
     results = read_results(out)
     found = StabilityAudit.from_json(results)
     _show(terminal, found, what)
@@ -123,30 +119,6 @@ def _show(terminal: "Terminal", found: "StabilityAudit", what: Mapping[str, Any]
     for regime in what["regimes"]:
         for perturbation in what["perturbations"]:
             terminal.show(found.table(regime, perturbation))
-
-
-def _check(what: Mapping[str, Any], parts: "Split", engine: str, recipe: "Recipe") -> None:
-    """Refuse before a folder is touched what would be refused in the middle of it."""
-    from finestrec.errors import OptionError
-    from finestrec.perturbation.spec import Perturbation
-    from finestrec.stability.audit import ENGINES, REGIMES
-    from finestrec.stabilizers import stabilizer
-
-    for spec in what["perturbations"]:
-        Perturbation.parse(spec).check(parts.train, what["seeds"][0], recipe.training.max_length)
-    for name in ("methods", "regimes", "perturbations"):
-        if not what[name] or len(set(what[name])) < len(what[name]):
-            raise OptionError(f"the {name} are {', '.join(what[name]) or 'none'}; expected one or more different ones")
-    for method in what["methods"]:
-        stabilizer(method, recipe)
-    regimes = (*REGIMES, "unanchored")
-    for regime in what["regimes"]:
-        if regime not in regimes:
-            raise OptionError(f"unknown regime {regime!r}; known are {', '.join(regimes)}")
-    if engine not in ENGINES:
-        raise OptionError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
-    if parts.is_train.all():
-        raise OptionError("an audit compares lists on held-out interactions, and this split holds nothing out")
 
 
 def _listed(text: str) -> list[str]:

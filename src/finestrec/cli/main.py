@@ -18,6 +18,7 @@ from finestrec.cli import terminal
 from finestrec.cli.audit import audit
 from finestrec.cli.compare import compare
 from finestrec.cli.demo import demo
+from finestrec.cli.experiment import experiment
 from finestrec.cli.methods import methods
 from finestrec.cli.models import models
 from finestrec.cli.perturb import perturb
@@ -38,7 +39,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, simulate, train, stabilize, update, audit, perturb, recommend, compare, report, models, methods):
+for command in (
+    demo,
+    simulate,
+    train,
+    stabilize,
+    update,
+    audit,
+    perturb,
+    recommend,
+    compare,
+    report,
+    models,
+    methods,
+    experiment,
+):
     app.command()(command)
 
 
@@ -107,7 +122,8 @@ def _signals() -> Iterator[None]:
 
 def _stopped(stop: Interrupted) -> int:
     _end_children()
-    saved = " ".join(getattr(stop, "__notes__", [])) or "Nothing was changed."
+    # The last note is of the folder that the command was given; those before are of folders in it.
+    saved = getattr(stop, "__notes__", ["Nothing was changed."])[-1]
     print(f"finestrec: stopped by {signal.Signals(stop.number).name}. {saved}", file=sys.stderr)  # noqa: T201
     return 128 + stop.number
 

@@ -46,6 +46,19 @@ SplitMethod = Annotated[
         help="What is held out for evaluation: last-fraction, leave-one-out, time or none.",
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Trainings at a time; several have one thread each, unless --threads says more."
+        " [default: 1; with --engine ray as many as it has CPUs for]",
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(metavar="NAME", help="local, or ray: on the cluster of RAY_ADDRESS, which has to see --out.")
+]
 SPEC_HELP = (
     "KIND:SELECTOR:AMOUNT, e.g. delete:random:0.001. Kinds: delete, replace, insert. Selectors: random, earliest,"
     " latest, casper, influence, user, item. Or append:cut:DAYS."

@@ -156,3 +156,11 @@ def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
     shown = chart.configure(background="transparent", font="system-ui, sans-serif")
     spec: dict[str, Any] = shown.configure_view(stroke=None).configure_axis(gridOpacity=0.25).to_dict()
     return spec
+
+
+def svg(spec: dict[str, Any]) -> str:
+    """A Vega-Lite specification, drawn."""
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(spec)
+    return drawn

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from finestrec.report.figures import figures
+from finestrec.report.figures import figures, svg
 from finestrec.report.slope import ROW, slope
 from finestrec.report.summary import Estimate, Summary
 
@@ -17,7 +17,7 @@ def page(summary: Summary) -> str:
 
     Everything that comes from data is escaped: in text by the templates, in scripts as JSON without a "<".
     """
-    drawn = [[(figure, Markup(_svg(figure.spec))) for figure in figures(chapter)] for chapter in summary.chapters]
+    drawn = [[(figure, Markup(svg(figure.spec))) for figure in figures(chapter)] for chapter in summary.chapters]
     specs = {
         f"figure-{number}-{figure.name}": figure.spec for number, chapter in enumerate(drawn) for figure, _ in chapter
     }
@@ -34,13 +34,6 @@ def page(summary: Summary) -> str:
             measures=_measures(summary),
         )
     )
-
-
-def _svg(spec: dict[str, Any]) -> str:
-    import vl_convert
-
-    svg: str = vl_convert.vegalite_to_svg(spec)
-    return svg
 
 
 @cache

@@ -29,6 +29,11 @@ CONFIG: Final = "config.toml"
 EVENTS: Final = "events.log"
 CHECKPOINT: Final = "checkpoint.safetensors"
 SEARCH: Final = "search.json"
+CELLS: Final = "cells"
+"""The audits of an experiment."""
+FRONTIER: Final = "frontier.md"
+"""The page of an experiment; its pictures are in a folder beside it."""
+PICTURES: Final = "pictures"
 OURS: Final = (
     CONFIG,
     "vocabulary",
@@ -47,6 +52,9 @@ OURS: Final = (
     CHECKPOINT,
     "jobs",
     "comparison",
+    CELLS,
+    FRONTIER,
+    PICTURES,
 )
 """All that `--force` deletes; what else stands in the folder is left alone."""
 
@@ -68,23 +76,38 @@ class Plan:
         command: The command's name.
         config: All options of a training; None for a command that trains nothing.
         inputs: What else decides the outcome, by the name that users know it by: fingerprints of logs, methods.
+        open: Names of inputs that say how much there is to do, and not how. A resumed run may ask for more or less; of
+            one that is a mapping, what stands under the same key has to be the same.
     """
 
     command: str
     config: Config | None
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
 
     def differences(self, state: "State") -> list[str]:
         """How the plan differs from the one of an earlier run, in words."""
         if state.command != self.command:
             return [f"the command: {self.command} against {state.command}"]
-        inputs = json.loads(json.dumps(self.inputs))
-        found = [
-            f"{name}: {inputs.get(name)!r} against {state.inputs.get(name)!r}"
-            for name in dict.fromkeys([*inputs, *state.inputs])
-            if inputs.get(name) != state.inputs.get(name)
-        ]
+        found: list[str] = []
+        for name in dict.fromkeys([*self._inputs, *state.inputs]):
+            ours, theirs = self._inputs.get(name), state.inputs.get(name)
+            if name not in self.open:
+                found += [f"{name}: {ours!r} against {theirs!r}"] if ours != theirs else []
+            elif isinstance(ours, dict) and isinstance(theirs, dict):
+                common = [key for key in ours if key in theirs]
+                found += [f"{key}: {ours[key]!r} against {theirs[key]!r}" for key in common if ours[key] != theirs[key]]
         return found + (self.config.differences(compose([state.options])) if self.config else [])
+
+    def is_done(self, state: "State") -> bool:
+        """Whether an earlier run without differences did all that is asked for."""
+        return state.status == "done" and all(self._inputs.get(name) == state.inputs.get(name) for name in self.open)
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        """In JSON's terms."""
+        inputs: dict[str, Any] = json.loads(json.dumps(self.inputs))
+        return inputs
 
 
 @dataclass(frozen=True)
@@ -248,7 +271,7 @@ def _prepared(path: Path, plan: Plan, resume: bool, force: bool) -> RunFolder:
         else:
             state = read_state(path)
             _check_resumable(path, state, plan, resume)
-            if state.status == "done":
+            if plan.is_done(state):
                 return RunFolder(path, plan, state.created, finished=True, resumed=True)
             _sweep(path)
             folder = RunFolder(path, plan, state.created, resumed=True)

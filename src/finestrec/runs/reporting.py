@@ -10,12 +10,11 @@ from finestrec.report.of_audit import audit_summary
 from finestrec.report.of_comparison import comparison_summary
 from finestrec.report.of_run import run_summary
 from finestrec.report.summary import Summary
+from finestrec.runs.auditing import instance_tables
 from finestrec.runs.comparing import COMPARISON, read_comparison
-from finestrec.runs.folder import require_done
+from finestrec.runs.folder import CELLS, FRONTIER, require_done
 from finestrec.runs.tables import LISTS, read_results, read_table
-from finestrec.stability.jobs import table_file
 from finestrec.stability.results import TABLES, StabilityAudit
-from finestrec.stability.rows import AuditRow
 
 
 def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
@@ -34,11 +33,7 @@ def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
     if state.command == "audit":
         tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
         found = StabilityAudit.from_json(read_results(folder), tables)
-
-        def load(row: AuditRow) -> pl.DataFrame:
-            return read_table(table_file(folder / "jobs", row.comparison))
-
-        return audit_summary(found, load, facts, wanted)
+        return audit_summary(found, instance_tables(folder), facts, wanted)
     if state.command == "compare":
         prints = tuple((name, str(value)) for name, value in state.inputs.items() if name.startswith("fingerprint of"))
         return comparison_summary(read_comparison(folder), _lists(folder), (*facts, *prints), wanted)
@@ -46,6 +41,11 @@ def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
         inner = folder / COMPARISON
         row = read_results(folder)["rows"][0]
         return run_summary(state.command, row, read_comparison(inner), _lists(inner), facts, wanted)  # type: ignore[arg-type]
+    if state.command == "experiment":
+        raise RunFolderError(
+            f"{folder} holds an experiment, whose page is {folder / FRONTIER}; a report is of one of its audits, the"
+            f" folders in {folder / CELLS}"
+        )
     raise RunFolderError(
         f"{folder} was made by `finestrec {state.command}`, which compares nothing; a report is of an audit, a"
         " comparison, or a run of `finestrec stabilize` or `finestrec update`"

@@ -18,8 +18,9 @@ and 1 within them (`tests/stability/test_statistics.py`), by the standard deviat
 than users do say too little about other seeds: 73% (1, users 0).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypedDict
 
 import numpy as np
@@ -34,6 +35,8 @@ MAX_UNITS = 100_000
 BUCKETS = 1000
 LEVEL = 0.95
 _DRAWS_PER_CHUNK = 1 << 22
+_DRAWS_KEPT = 1 << 25
+"""Up to so many numbers of two bytes are kept in memory: users times resamples."""
 
 
 class Interval(TypedDict):
@@ -166,17 +169,26 @@ def resampled_sums(sums: NDArray[np.float64], resamples: int, seed: int = 0) -> 
         Shape (resamples, columns).
     """
     n_units = len(sums)
+    chunks = _kept_draws if n_units * resamples <= _DRAWS_KEPT else _draws
+    return np.concatenate([drawn.astype(np.float64) @ sums for drawn in chunks(n_units, resamples, seed)])
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(n_units: int, resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """The draws of the last call: all quantities of an audit are of the same users, and drawing takes longest."""
+    return tuple(_draws(n_units, resamples, seed))
+
+
+def _draws(n_units: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """How often each unit was drawn, shape (resamples, units), in chunks of resamples."""
     rng = generator(seed, "sample")
-    drawn = np.empty((resamples, sums.shape[1]))
     rows = max(1, _DRAWS_PER_CHUNK // n_units)
     for begin in range(0, resamples, rows):
         n = min(rows, resamples - begin)
         picks = rng.integers(0, n_units, size=(n, n_units), dtype=np.int32)
-        # How often each unit was drawn, for every resample of the chunk at once; then one matrix product.
+        # For every resample of the chunk at once.
         picks += np.arange(n, dtype=np.int32)[:, None] * np.int32(n_units)
-        weights = np.bincount(picks.ravel(), minlength=n * n_units).reshape(n, n_units)
-        drawn[begin : begin + n] = weights.astype(np.float64) @ sums
-    return drawn
+        yield np.bincount(picks.ravel(), minlength=n * n_units).reshape(n, n_units).astype(np.uint16)
 
 
 def _seed_weights(seeds: int | Sequence[tuple[int, int]], resamples: int, seed: int) -> NDArray[np.float64]:

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 from finestrec.data.places import shown
 from finestrec.stability.comparison import Comparison
 from finestrec.stability.gate import Verdict
+from finestrec.stability.markdown import escaped, table
 
 _ITEMS = 5
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~<>&@-])")
 
 
 def headline(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
@@ -30,31 +30,31 @@ def markdown(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     summary = comparison.summary
     lines = [f"## {headline(comparison, verdicts)}", ""]
     if verdicts:
-        lines += _table(
+        lines += table(
             ["check (fails if)", "value", "off by", "", "worst users"],
             [
                 [
-                    _escaped(verdict.check.text),
+                    escaped(verdict.check.text),
                     f"{verdict.value:.4g}",
                     f"{verdict.by:.4g}" if verdict.failed else "",
                     "**failed**" if verdict.failed else "ok",
-                    ", ".join(_escaped(shown(user["user_id"])) for user in verdict.worst),
+                    ", ".join(escaped(shown(user["user_id"])) for user in verdict.worst),
                 ]
                 for verdict in verdicts
             ],
         )
-    lines += _table(
+    lines += table(
         ["measure", "mean", "95% interval", "users"],
         [
             [f"`{name}`", figure(mean), interval(comparison.row(), name), f"{comparison.row()['known'][name]:,}"]
             for name, mean in comparison.row()["measures"].items()
         ],
     )
-    lines += [f"{sentence}  " for sentence in map(_escaped, counts(summary))] + [""]
+    lines += [f"{sentence}  " for sentence in map(escaped, counts(summary))] + [""]
     for name, verb in (("most_left", "left"), ("most_entered", "entered")):
         items = summary["items"][name][:_ITEMS]
         if items:
-            told = ", ".join(f"{_escaped(shown(item['item_id']))} ({item[verb]:,})" for item in items)
+            told = ", ".join(f"{escaped(shown(item['item_id']))} ({item[verb]:,})" for item in items)
             lines.append(f"Items that {verb} most lists: {told}  ")
     return "\n".join(lines) + "\n"
 
@@ -111,12 +111,3 @@ def junit(comparison: Comparison, verdicts: Sequence[Verdict]) -> bytes:
     root.append(suite)
     document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return document
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [names, ["---"] * len(names), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines] + [""]
-
-
-def _escaped(text: str) -> str:
-    return _MARKS.sub(r"\\\1", text)

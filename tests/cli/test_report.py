@@ -142,4 +142,8 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
         assert (wrong.code, "expected a share of NDCG@10 such as 1%" in wrong.err) == (2, True)
     open_ended = finestrec(*command, "--method", "warm_start", "--max-accuracy-loss", "1%")
     assert (open_ended.code, "has no strength to search for" in open_ended.err) == (2, True)
+    served = finestrec(*command, "--method", "hysteresis:tau=1")
+    assert (served.code, "is a policy for where lists are served" in served.err) == (2, True)
+    unknown = finestrec(*command, "--method", "finest:wait=3")
+    assert (unknown.code, "did you mean weight?" in unknown.err) == (2, True)
     assert not (tmp_path / "out").exists()

@@ -36,7 +36,7 @@ def audit(
     output: Output,
     model: ModelName = None,
     methods: Annotated[
-        str, typer.Option(metavar="A,B", help="What is compared: retrain, warm_start, finest.")
+        str, typer.Option(metavar="A,B", help="METHODs, NAME[:option=value...]; see `finestrec methods`.")
     ] = "retrain,warm_start,finest",
     perturb: Annotated[
         list[str] | None,

@@ -19,7 +19,7 @@ from finestrec.runs.night import Night, growing_night, next_night
 from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
 from finestrec.stability.search import Found
-from finestrec.stabilizers import stabilizer
+from finestrec.stabilizers import STABILIZERS, Strategy, stabilizer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Renewal:
         incumbent = load_run(self.folder)
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
-        stabilizer(self.method, config.recipe)
+        _check_trains(stabilizer(self.method, config.recipe), self.method)
         budget, loss = self.limits.checks(), self.limits.loss()
         depth = min(config.lists.k, incumbent.config.lists.k)
         check_names(budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
@@ -111,6 +111,17 @@ def _served(served: Mapping[str, Any]) -> str:
 def _budgeted(verdict: Verdict) -> str:
     word = "the budget is not met" if verdict.failed else "the budget is met"
     return f"{word}: {verdict.check.measure} is {verdict.value:.4g}, {verdict.by:.4g} from {verdict.check.threshold:g}"
+
+
+def _check_trains(strategy: Strategy, method: str) -> None:
+    """A run folder holds one model: what two of them make when lists are served is not one."""
+    if strategy.kind == "served":
+        models = [name for name, kind in STABILIZERS.items() if kind.kind != "served"]
+        raise OptionError(
+            f"the method {method!r} trains nothing: it is a policy for where lists are served (`merged_lists` of"
+            " finestrec.stabilizers.hysteresis), and `finestrec audit --methods` measures it; methods that give a run"
+            f" its model are {', '.join(models)}"
+        )
 
 
 def _check_unchanged(config: Config, before: Config) -> None:

@@ -45,7 +45,7 @@ def merged_lists(
     >>> scores = np.float32([[3.0, 2.0, 1.0, 0.0]])
     >>> today, yesterday = np.array([[0, 1, 2]]), np.array([[2, 1]])
     >>> [merged_lists(scores, today, yesterday, tau).tolist()[0] for tau in (0, 1, 2, 3)]
-    [[0, 1, 2], [1, 2, 0], [2, 1, 0], [2, 1, 0]]
+    [[0, 1, 2], [1, 0, 2], [2, 1, 0], [2, 1, 0]]
     """
     from finestrec.stabilizers.kernels import merge
 

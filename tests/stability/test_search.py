@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chains import markov_log
 
+from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import split
 from finestrec.errors import OptionError

@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chains import markov_log
 
+from chains import markov_log
 from finestrec.data.splits import split
 from finestrec.measures.overlap import frbo
 from finestrec.stabilizers import Recipe, stabilizer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.chains import markov_log
 
+from chains import markov_log
 from finestrec.data.splits import split
 from finestrec.errors import OptionError, UnsupportedError
 from finestrec.stabilizers import Recipe, stabilizer

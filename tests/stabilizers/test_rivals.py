@@ -19,6 +19,7 @@ WEAKEST = {
     "fgsm:epsilon=0": "warm_start",
     "cascade_adversarial:rho=0": "warm_start",
     "twin:weight=0:rho=0": "warm_start",
+    "bagging:weight=0:teachers=1": "retrain",
 }
 """A method at its weakest, and what it is then."""
 STRONG = [
@@ -29,7 +30,7 @@ STRONG = [
     "focal_distillation:weight=10",
     "rank_distillation:weight=10",
 ]
-ALL = [*STRONG, "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1"]
+ALL = [*STRONG, "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1", "bagging:teachers=2"]
 """Those whose strength is nearness to the incumbent, and the others."""
 
 

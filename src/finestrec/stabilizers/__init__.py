@@ -9,6 +9,7 @@ from typing import Final
 from finestrec.errors import OptionError
 from finestrec.stabilizers.adversarial import FGSM, CascadeAdversarial
 from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
+from finestrec.stabilizers.bagging import Bagging
 from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.distillation import ChurnDistillation, FocalDistillation
@@ -37,6 +38,7 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "fgsm": FGSM,
     "cascade_adversarial": CascadeAdversarial,
     "twin": Twin,
+    "bagging": Bagging,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

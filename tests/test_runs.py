@@ -286,3 +286,14 @@ def test_a_replacement_that_was_killed_is_not_taken_for_a_finished_run(
         pass
     assert read_state(tmp_path / "run").status == "failed"
     assert json.loads((tmp_path / "run" / "state.json").read_text())["reason"] == "it was being replaced"
+
+
+def test_force_deletes_the_parts_of_an_unfinished_training(config: Config, tmp_path: Path) -> None:
+    """Another run would take a teacher of bagging for its own."""
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), entered(folder, Plan("stabilize", config)):
+        raise KeyboardInterrupt
+    for name in ("checkpoint.bag0.safetensors", "checkpoint.safetensors", "mine.safetensors"):
+        (folder / name).write_text("")
+    with entered(folder, Plan("stabilize", config), force=True):
+        assert sorted(path.name for path in folder.glob("*.safetensors")) == ["mine.safetensors"]

@@ -16,6 +16,10 @@ WEAKEST = {
     "churn_distillation:weight=0": "warm_start",
     "focal_distillation:weight=0": "warm_start",
     "rank_distillation:weight=0": "warm_start",
+    "fgsm:epsilon=0": "warm_start",
+    "cascade_adversarial:rho=0": "warm_start",
+    "twin:weight=0:rho=0": "warm_start",
+    "bagging:weight=0:teachers=1": "retrain",
 }
 """A method at its weakest, and what it is then."""
 STRONG = [
@@ -26,7 +30,8 @@ STRONG = [
     "focal_distillation:weight=10",
     "rank_distillation:weight=10",
 ]
-ALL = [*STRONG, "swa"]
+ALL = [*STRONG, "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1", "bagging:teachers=2"]
+"""Those whose strength is nearness to the incumbent, and the others."""
 
 
 @pytest.mark.parametrize(("weakest", "plain"), WEAKEST.items())

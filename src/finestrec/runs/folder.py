@@ -326,6 +326,8 @@ def _clear(path: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink(missing_ok=True)
+    for part in path.glob(Path(CHECKPOINT).stem + ".*" + Path(CHECKPOINT).suffix):  # of a training made of several
+        part.unlink()
     state.unlink()
 
 

@@ -7,7 +7,9 @@ values is joined by ``+``, as in `finest:kinds=delete+insert`, because a comma p
 from typing import Final
 
 from finestrec.errors import OptionError
+from finestrec.stabilizers.adversarial import FGSM, CascadeAdversarial
 from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
+from finestrec.stabilizers.bagging import Bagging
 from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.distillation import ChurnDistillation, FocalDistillation
@@ -18,6 +20,7 @@ from finestrec.stabilizers.overlap import OverlapTuning
 from finestrec.stabilizers.rank_distillation import RankDistillation
 from finestrec.stabilizers.retraining import Continue, Retrain
 from finestrec.stabilizers.serving import Policy, TwoModels
+from finestrec.stabilizers.twin import Twin
 from finestrec.training.progress import Progress
 
 STABILIZERS: Final[dict[str, type[Strategy]]] = {
@@ -32,6 +35,10 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "churn_distillation": ChurnDistillation,
     "focal_distillation": FocalDistillation,
     "rank_distillation": RankDistillation,
+    "fgsm": FGSM,
+    "cascade_adversarial": CascadeAdversarial,
+    "twin": Twin,
+    "bagging": Bagging,
     "hysteresis": Hysteresis,
     "blending": Blending,
 }

@@ -21,11 +21,10 @@ from finestrec.data.sequences import SequenceBatch, Windows, windows
 from finestrec.errors import OptionError
 from finestrec.models import NextItemModel
 from finestrec.options import Options
-from finestrec.perturbation.edits import EditKind, SubstituteRule, edit, substitutes
-from finestrec.perturbation.selectors import random_rows
-from finestrec.randomness import generator
+from finestrec.perturbation.edits import EditKind, SubstituteRule
 from finestrec.stabilizers.finest.losses import Term, rank_preserving_loss
 from finestrec.stabilizers.finest.references import ReferenceLists, TeacherLists
+from finestrec.stabilizers.simulation import Simulation
 from finestrec.training.objectives import PositionScores, next_item_loss
 from finestrec.training.options import TrainingOptions
 
@@ -129,13 +128,14 @@ class Finest:
         self._seed = seed
         self._loss = loss or partial(_finest_loss, options)
         self._weight = options.weight if weight is None else weight
+        self._simulation = Simulation(options.rho, options.kinds, options.substitute)
         self._epoch = -1
 
     def windows(self, epoch: int) -> Windows:
         """The windows of the epoch's simulated log."""
         if epoch != self._epoch:
             self._epoch = epoch
-            log = self._simulated(epoch)
+            log = self._simulation(self._log, self._seed, epoch)
             self._windows = windows(log, self._training.max_length, self._training.window)
             n_batches = self._windows.n_batches(self._training.batch_size)
             self._expected = max(1, self._windows.n_dealt_instances) / n_batches
@@ -162,16 +162,6 @@ class Finest:
         rows = self._references.find(batch.ids)
         items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(device)
         return items, torch.from_numpy(self._weights(rows, predicted_share)).to(device)
-
-    def _simulated(self, epoch: int) -> InteractionLog:
-        if self._options.rho == 0:
-            return self._log
-        rng = generator(self._seed, "simulation", epoch)
-        kind = self._options.kinds[int(rng.integers(len(self._options.kinds)))]
-        count = max(1, int(self._options.rho * len(self._log)))
-        rows = random_rows(self._log, count, self._seed, epoch, stream="simulation")
-        items = substitutes(self._log, self._options.substitute, rows, self._seed, epoch, stream="simulation")
-        return edit(self._log, kind, rows, items).log
 
     def _n_preserved(self) -> int:
         """Instances (or users) of the epoch with a reference list: what the mean is over."""

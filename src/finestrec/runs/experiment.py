@@ -36,7 +36,7 @@ from finestrec.runs.folder import Plan
 from finestrec.runs.making import prepare
 
 _SECTIONS: Final = ("data", "split", "model", "training", "finest", "device")
-_OPEN: Final = ("perturbations", "methods", "regimes", "seeds", "floors")
+_OPEN: Final = ("perturbations", "methods", "regimes", "seeds", "floors", "unchanged")
 _ALTERNATIVE: Final = "|"
 
 
@@ -58,7 +58,8 @@ class ExperimentOptions(Options):
     methods: tuple[str, ...] = ("retrain", "warm_start", "finest")
     """METHODs, retrain among them; `finest:weight=1|3` are two."""
     floors: bool = False
-    """Whether the noise of the same seed and of other ones is measured too; with one seed that trains with a second."""
+    """Whether what changes without a perturbation is measured too: the same seed twice, other seeds (with one seed that
+    trains with a second), and every method with D in place of D'. No table of the page shows it."""
     instances: Literal["all", "first"] = "all"
     """Which test instances are compared: all, or each user's first."""
     model_options: dict[str, dict[str, Any]] = Field(default={})
@@ -73,7 +74,7 @@ class Cell:
         data: Name of the log.
         parts: The log, split.
         config: All options of the training.
-        what: perturbations, methods, regimes, seeds, floors and instances, as `audit` takes them.
+        what: perturbations, methods, regimes, seeds, floors, unchanged and instances, as `audit` takes them.
         fingerprint: Of the whole log.
     """
 
@@ -160,6 +161,7 @@ class Experiment:
             "regimes": list(self.options.regimes),
             "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
             "floors": self.options.floors,
+            "unchanged": self.options.floors,
             "instances": self.options.instances,
         }
 

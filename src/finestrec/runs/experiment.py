@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from finestrec.config import Config, Layer, compose
 from finestrec.data.splits import Split
@@ -49,8 +49,8 @@ class ExperimentOptions(Options):
     """Files of interactions, relative to the experiment's file."""
     models: tuple[str, ...] = Field(default=(), min_length=1)
     """Each is audited on each log."""
-    seeds: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...] = 1
-    """A number of seeds, or a list of them."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    """A number of seeds, or a list of them; 3 is 0, 1 and 2."""
     perturbations: tuple[str, ...] = ("delete:random:0.001",)
     """SPECs; `delete:random:0.001|0.01` are two."""
     regimes: tuple[str, ...] = ("anchored-update",)
@@ -64,6 +64,11 @@ class ExperimentOptions(Options):
     """Which test instances are compared: all, or each user's first."""
     model_options: dict[str, dict[str, Any]] = Field(default={})
     """Sections of options of one model, by its name."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Experiment:
         unused = sorted(self.options.model_options.keys() - set(self.options.models))
         if unused:
             raise OptionError(f"{file}: model_options.{unused[0]} is of no model of the experiment")
-        if "retrain" not in self.options.methods:
+        if "retrain" not in self.what["methods"]:
             raise OptionError(f"{file}: methods lacks retrain, which all others are compared with")
         for where in (self.sections.get("model", {}), *self.options.model_options.values()):
             if "name" in where:
@@ -154,12 +159,11 @@ class Experiment:
     @property
     def what(self) -> dict[str, Any]:
         """What each audit is asked for, as `audit` takes it."""
-        seeds = self.options.seeds
         return {
             "perturbations": spelled_out(self.options.perturbations),
             "methods": spelled_out(self.options.methods),
             "regimes": list(self.options.regimes),
-            "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+            "seeds": list(self.options.seeds),
             "floors": self.options.floors,
             "unchanged": self.options.floors,
             "instances": self.options.instances,

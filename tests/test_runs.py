@@ -225,6 +225,25 @@ def test_a_log_of_others_is_refused(trained: Run) -> None:
         next_night(trained, a_log([*ROWS, ("u1", "new", 1)]))
 
 
+def test_what_is_open_may_change_and_a_finished_run_goes_on(tmp_path: Path) -> None:
+    def enter(resume: bool = True, **inputs: object) -> bool:
+        plan = Plan("experiment", None, {"how": 1, "logs": {"a": "x"}, "methods": ["m"], **inputs}, ("logs", "methods"))
+        with entered(tmp_path / "run", plan, resume=resume) as folder:
+            return folder.finished
+
+    assert not enter(resume=False)
+    assert enter()
+    for wanted in ({"methods": ["m", "n"]}, {"logs": {"a": "x", "b": "y"}}, {"logs": {"b": "y"}}):
+        assert not enter(**wanted)
+        assert enter(**wanted)
+    assert not enter()  # what is asked for is not what was done last
+    for changed, words in (({"how": 2}, "how: 2 against 1"), ({"logs": {"a": "z"}}, "a: 'z' against 'x'")):
+        with pytest.raises(RunFolderError, match=f"begun differently, so it cannot be resumed: {words}"):
+            enter(**changed)
+    with pytest.raises(RunFolderError, match="--force"):
+        enter(resume=False)
+
+
 def test_a_failure_is_written_down(config: Config, tmp_path: Path) -> None:
     plan = Plan("train", config)
     with pytest.raises(TrainingError), entered(tmp_path / "run", plan):

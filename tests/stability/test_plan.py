@@ -156,3 +156,9 @@ def test_a_policy_serves_what_is_trained_anyway_and_a_cold_method_stands_alone()
     # A policy needs an incumbent, and authors-protocol something that is preserved.
     assert {regime for regime, method in pairs if method.startswith(("hysteresis", "blending"))} == {"anchored-update"}
     assert {method for regime, method in pairs if regime == "authors-protocol"} == {"retrain", "finest"}
+
+
+def test_without_d_in_place_of_its_perturbation_only_the_perturbed_log_is_trained_on() -> None:
+    found = plan([ONE], METHODS, ["anchored-update"], [0], floors=False, unchanged=False)
+    assert set(trainings(found)) == {"retrain.D.seed0"} | {f"{method}.delete-random-0.1pct.seed0" for method in METHODS}
+    assert [each.perturbation for each in found.comparisons] == [ONE] * 3

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from finestrec.config import Config, Layer, compose
 from finestrec.data.splits import Split
@@ -36,7 +36,7 @@ from finestrec.runs.folder import Plan
 from finestrec.runs.making import prepare
 
 _SECTIONS: Final = ("data", "split", "model", "training", "finest", "device")
-_OPEN: Final = ("perturbations", "methods", "regimes", "seeds", "floors")
+_OPEN: Final = ("perturbations", "methods", "regimes", "seeds", "floors", "unchanged")
 _ALTERNATIVE: Final = "|"
 
 
@@ -49,8 +49,8 @@ class ExperimentOptions(Options):
     """Files of interactions, relative to the experiment's file."""
     models: tuple[str, ...] = Field(default=(), min_length=1)
     """Each is audited on each log."""
-    seeds: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...] = 1
-    """A number of seeds, or a list of them."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    """A number of seeds, or a list of them; 3 is 0, 1 and 2."""
     perturbations: tuple[str, ...] = ("delete:random:0.001",)
     """SPECs; `delete:random:0.001|0.01` are two."""
     regimes: tuple[str, ...] = ("anchored-update",)
@@ -58,11 +58,17 @@ class ExperimentOptions(Options):
     methods: tuple[str, ...] = ("retrain", "warm_start", "finest")
     """METHODs, retrain among them; `finest:weight=1|3` are two."""
     floors: bool = False
-    """Whether the noise of the same seed and of other ones is measured too; with one seed that trains with a second."""
+    """Whether what changes without a perturbation is measured too: the same seed twice, other seeds (with one seed that
+    trains with a second), and every method with D in place of D'. No table of the page shows it."""
     instances: Literal["all", "first"] = "all"
     """Which test instances are compared: all, or each user's first."""
     model_options: dict[str, dict[str, Any]] = Field(default={})
     """Sections of options of one model, by its name."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Cell:
         data: Name of the log.
         parts: The log, split.
         config: All options of the training.
-        what: perturbations, methods, regimes, seeds, floors and instances, as `audit` takes them.
+        what: perturbations, methods, regimes, seeds, floors, unchanged and instances, as `audit` takes them.
         fingerprint: Of the whole log.
     """
 
@@ -132,7 +138,7 @@ class Experiment:
         unused = sorted(self.options.model_options.keys() - set(self.options.models))
         if unused:
             raise OptionError(f"{file}: model_options.{unused[0]} is of no model of the experiment")
-        if "retrain" not in self.options.methods:
+        if "retrain" not in self.what["methods"]:
             raise OptionError(f"{file}: methods lacks retrain, which all others are compared with")
         for where in (self.sections.get("model", {}), *self.options.model_options.values()):
             if "name" in where:
@@ -153,13 +159,13 @@ class Experiment:
     @property
     def what(self) -> dict[str, Any]:
         """What each audit is asked for, as `audit` takes it."""
-        seeds = self.options.seeds
         return {
             "perturbations": spelled_out(self.options.perturbations),
             "methods": spelled_out(self.options.methods),
             "regimes": list(self.options.regimes),
-            "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+            "seeds": list(self.options.seeds),
             "floors": self.options.floors,
+            "unchanged": self.options.floors,
             "instances": self.options.instances,
         }
 

@@ -46,6 +46,7 @@ def audit(
     regimes: Sequence[Regime] | None = None,
     seeds: Sequence[int] = (0,),
     floors: bool = True,
+    unchanged: bool = True,
     instances: Literal["all", "first"] = "all",
     max_length: int = 50,
     folder: Path | None = None,
@@ -73,6 +74,7 @@ def audit(
         regimes: anchored-update, authors-protocol, unanchored; by default the first two, or the first for fitters.
         floors: Measure what the same seed and another seed change by themselves. With one seed this trains with
             the next one too.
+        unchanged: Compare every method with D in place of D' as well, which costs most methods a training more.
         seeds: Each drives a whole set of runs, the perturbation included.
         instances: all test instances, or each user's first.
         max_length: Longest input, of test instances and where cascades are looked for, for fitters; a recipe has its
@@ -117,7 +119,7 @@ def audit(
     for perturbation in parsed:
         perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
     slices = None if users is None else user_slices(users, split.log.vocabulary)
-    what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors)
+    what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
         identity["users"] = None if users is None else table_fingerprint(users)

@@ -151,9 +151,10 @@ def plan(
     seeds: Sequence[int],
     *,
     floors: bool,
+    unchanged: bool = True,
 ) -> Plan:
     """What an audit with these arguments has to do; see `finestrec.stability.audit.audit`."""
-    planner = _Planner(perturbations, methods, regimes, seeds, floors)
+    planner = _Planner(perturbations, methods, regimes, seeds, floors, unchanged)
     for comparison in planner.comparisons():
         planner.plan.works.setdefault(comparison.key, comparison)
         planner.plan.comparisons.append(comparison)
@@ -167,6 +168,7 @@ class _Planner:
     regimes: Sequence[Regime]
     seeds: Sequence[int]
     floors: bool
+    unchanged: bool
     plan: Plan = field(default_factory=Plan)
 
     def comparisons(self) -> Iterator[Comparison]:
@@ -197,7 +199,7 @@ class _Planner:
     def _regime(self, regime: Regime, perturbation: Perturbation, seed: int) -> Iterator[Comparison]:
         both: list[Perturbation | None] = [None, perturbation]
         # D in place of D' does not depend on the perturbation: one row for all of them.
-        for change in both if perturbation is self.perturbations[0] else both[1:]:
+        for change in both if self.unchanged and perturbation is self.perturbations[0] else both[1:]:
             before, after = sides(change)
             notes = () if change else (_SAME_RUN,)
             for method, how in self.methods.items():

@@ -37,14 +37,14 @@ def family(method: str) -> str:
 def strength_of(method: str, recipe: Recipe) -> float | None:
     """The value of the option that buys stability, default or not; None without one."""
     name = stabilizer_type(method).strength
-    return None if name is None else float(getattr(stabilizer(method, recipe).settings, name))
+    return None if name is None else float(getattr(stabilizer(method, recipe).options, name))
 
 
 def method_sweeps(methods: Sequence[str], recipe: Recipe) -> list[Sweep]:
     """METHODs of one strategy that differ in one option; one that is left to its default has that value."""
     by_name: dict[str, dict[str, Mapping[str, Any]]] = {}
     for method in methods:
-        settings = stabilizer(method, recipe).settings.model_dump(mode="json")
+        settings = stabilizer(method, recipe).options.model_dump(mode="json")
         by_name.setdefault(method.partition(":")[0], {})[method] = settings
     return [sweep for members in by_name.values() for sweep in sweeps(members)]
 

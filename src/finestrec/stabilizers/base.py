@@ -213,12 +213,6 @@ class Strategy:
         return cls(recipe, validated(cls.options_type, values), progress)
 
     @property
-    def settings(self) -> Options:
-        """What a METHOD can set of it, complete."""
-        options: Options = self.options
-        return options
-
-    @property
     def epochs(self) -> float:
         """Epochs of its trainings, for the time that is left."""
         return {"cold": self.recipe.training.epochs, "tuned": self.recipe.finest.epochs, "served": 0}[self.kind]

@@ -130,11 +130,6 @@ class FinestTuning(Preserving):
         options = validated(FinestOptions, {**recipe.finest.model_dump(), **values})
         return cls(replace(recipe, finest=options), progress=progress)
 
-    @property
-    def settings(self) -> FinestOptions:
-        """The recipe's."""
-        return self.recipe.finest
-
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
         options = self.recipe.finest

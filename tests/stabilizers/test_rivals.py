@@ -10,6 +10,7 @@ from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_aft
 
 WEAKEST = {
     "l2_sp:weight=0": "warm_start",
+    "gaps:weight=0:alpha=0": "warm_start",
     "interpolation:alpha=0": "warm_start",
     "ema:decay=0": "warm_start",
     "swa:start=1": "warm_start",
@@ -23,6 +24,9 @@ WEAKEST = {
 }
 """A method at its weakest, and what it is then."""
 STRONG = [
+    "gaps:weight=10",
+    "gaps:weight=0:alpha=0.9",
+    "finest:weight=0:alpha=0.9",
     "l2_sp:weight=10",
     "interpolation:alpha=0.9",
     "ema:decay=0.99",

@@ -14,6 +14,7 @@ from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.distillation import ChurnDistillation, FocalDistillation
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
+from finestrec.stabilizers.gaps import GapTuning
 from finestrec.stabilizers.hysteresis import Hysteresis
 from finestrec.stabilizers.l2_sp import L2SP
 from finestrec.stabilizers.overlap import OverlapTuning
@@ -27,6 +28,7 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "retrain": Retrain,
     "warm_start": WarmStart,
     "finest": FinestTuning,
+    "gaps": GapTuning,
     "rbo": OverlapTuning,
     "l2_sp": L2SP,
     "interpolation": Interpolation,

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from finestrec.options import Options
 from finestrec.stabilizers.finetuning import WarmStart
-from finestrec.training.averaging import Averaging
-from finestrec.training.growing import old_rows
+from finestrec.training.averaging import Averaging, interpolated
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
@@ -36,11 +35,7 @@ class Interpolation(WarmStart):
 
     def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
         """See `FineTuning.final_weights`."""
-        mixed = {name: weight.clone() for name, weight in state.weights.items()}
-        for name, old in anchor.model.state_dict().items():
-            if old.is_floating_point():
-                old_rows(mixed[name], old).lerp_(old, self.options.alpha)
-        return mixed
+        return interpolated(state, anchor.model, self.options.alpha)
 
 
 class EMAOptions(Options):

@@ -17,7 +17,7 @@ from finestrec.stabilizers.finest import (
     TeacherLists,
     reference_lists,
 )
-from finestrec.training.averaging import Averaging
+from finestrec.training.averaging import Averaging, interpolated
 from finestrec.training.loop import train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.progress import Progress
@@ -134,6 +134,10 @@ class FinestTuning(Preserving):
         """Simulated perturbations and both losses."""
         options = self.recipe.finest
         return Finest(log, self.lists(anchor, options.k), options, self.recipe.finetuning, seed)
+
+    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
+        """See `FineTuning.final_weights`."""
+        return interpolated(state, anchor.model, self.recipe.finest.alpha)
 
 
 def finest(

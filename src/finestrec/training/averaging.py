@@ -1,4 +1,4 @@
-"""A run that ends with an average of its weights, on torch's `AveragedModel`."""
+"""Runs that end with an average of weights: a running one, on torch's `AveragedModel`, or one with another model."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from finestrec.models import NextItemModel
+from finestrec.training.growing import old_rows
+from finestrec.training.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,18 @@ class RunningAverage:
     def state(self) -> dict[str, Tensor]:
         """The average and what it is over, on the host: see `TrainingState.averages`."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self._average.state_dict().items()}
+
+
+def interpolated(state: TrainingState, old: NextItemModel, alpha: float) -> dict[str, Tensor]:
+    """(1 - alpha) * the final weights of a run + alpha * those of a model.
+
+    Args:
+        state: The run's.
+        old: The model; rows of items that it does not know stay the run's.
+        alpha: 0 to 1.
+    """
+    weights = {name: weight.clone() for name, weight in state.final_weights.items()}
+    for name, weight in old.state_dict().items():
+        if alpha and weight.is_floating_point():
+            old_rows(weights[name], weight).lerp_(weight, alpha)
+    return weights

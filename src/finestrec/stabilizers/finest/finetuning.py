@@ -59,6 +59,8 @@ class FinestOptions(Options):
     teacher: Literal["stored", "batch"] = "stored"
     """Where reference lists come from. stored: made once, over the unperturbed log. batch: the incumbent is asked again
     for each batch, over the epoch's perturbed log, so that new interactions have lists too."""
+    alpha: float = Field(default=0.0, ge=0, le=1)
+    """The incumbent's share in the final weights, as in the method interpolation; none as published."""
     average: Literal["instance", "user"] = "instance"
     """What the rank-preserving loss is a mean over: all instances alike, or users, each with the mean over its
     instances (the authors' code)."""

@@ -1,11 +1,14 @@
 """What holds of every rival of FINEST: its weakest setting, its strength, resuming, growth, words for what is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from finestrec.errors import OptionError
 from finestrec.stabilizers import STABILIZERS, stabilizer
+from finestrec.training.options import DeviceOptions
 from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_after, same, smaller
 
 WEAKEST = {
@@ -89,3 +92,19 @@ def test_an_unknown_option_or_a_bad_value_is_a_sentence(name: str) -> None:
         stabilizer(f"{name}:strenght=1", RECIPE)
     with pytest.raises(OptionError, match=f"{strength} is '-1'; it should be greater than or equal to 0"):
         stabilizer(f"{name}:{strength}=-1", RECIPE)
+
+
+@pytest.mark.parametrize("method", ["churn_distillation:weight=10", "twin:rho=0.1"])
+def test_two_devices_compute_what_one_does(method: str) -> None:
+    """Without dropout, whose masks each device draws for its own rows."""
+    one = replace(
+        RECIPE,
+        model_options=RECIPE.model_options.model_copy(update={"dropout": 0.0}),
+        finest=RECIPE.finest.model_copy(update={"epochs": 1, "lr": 1e-3}),
+        device=DeviceOptions(threads=1),
+    )
+    two = replace(one, device=DeviceOptions(devices=2, threads=1))
+    base = stabilizer("retrain", one).fit(TRAIN, 0)
+    found, expected = (stabilizer(method, recipe).fit(TRAIN, 0, base).model.state_dict() for recipe in (two, one))
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=2e-4)

@@ -1,5 +1,6 @@
 """FINEST: the loss by hand and by a loop, the references, what takes part, and that lists hold."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -268,7 +269,7 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
     options = FinestOptions(k=5, rho=0, weight=2.0)
     pair = [
         Finest(base.log, lists, options, base.options, seed=4)
-        for lists in (reference_lists(base, 5), TeacherLists(base, 5))
+        for lists in (reference_lists(base, 5), TeacherLists(copy.deepcopy(base.model), 30, 5))
     ]
     model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
     for dealt in pair[0].windows(0).deal(32, 0, 0):
@@ -277,9 +278,9 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
             {name: loss.item() for name, loss in asked.items()}, rel=1e-5
         )
     # New interactions have a teacher's list too, so the mean is over all instances.
-    edited = Finest(base.log, TeacherLists(base, 5), options.model_copy(update={"rho": 0.2}), base.options, seed=4)
+    edited = Finest(base.log, TeacherLists(copy.deepcopy(base.model), 30, 5), options.model_copy(update={"rho": 0.2}), base.options, seed=4)
     batch = edited.windows(0).batch(np.arange(40))
-    everywhere = TeacherLists(base, 5)(batch)
+    everywhere = TeacherLists(copy.deepcopy(base.model), 30, 5)(batch)
     scores = model.scores(batch.at_positions(model.hidden(batch))).gather(1, everywhere)
     n_batches = edited.windows(0).n_batches(base.options.batch_size)
     expected = 2 * rank_preserving_loss(scores).sum() * n_batches / edited.windows(0).n_instances

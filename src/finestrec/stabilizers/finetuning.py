@@ -107,12 +107,12 @@ class Preserving(FineTuning):
     references: ReferenceLists | None = None
     directory: Path | None = None
 
-    def lists(self, anchor: TrainedModel, k: int) -> ReferenceLists | TeacherLists:
-        """The 2K items of each instance."""
+    def lists(self, anchor: TrainedModel, k: int, n_items: int) -> ReferenceLists | TeacherLists:
+        """The 2K items of each instance, for a catalogue that may have grown since."""
         if self.references is not None:
             return self.references
         if self.recipe.finest.teacher == "batch":
-            return TeacherLists(anchor, k)
+            return TeacherLists(self.recipe.copy_of(anchor, n_items), anchor.model.n_items, k)
         return reference_lists(anchor, k, self.directory)
 
 
@@ -133,7 +133,7 @@ class FinestTuning(Preserving):
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
         options = self.recipe.finest
-        return Finest(log, self.lists(anchor, options.k), options, self.recipe.finetuning, seed)
+        return Finest(log, self.lists(anchor, options.k, log.n_items), options, self.recipe.finetuning, seed)
 
     def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
         """See `FineTuning.final_weights`."""

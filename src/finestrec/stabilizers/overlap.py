@@ -84,7 +84,7 @@ class OverlapTuning(Preserving):
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""
-        references = self.lists(anchor, self.options.k)
+        references = self.lists(anchor, self.options.k, log.n_items)
         loss = partial(_loss, self.options)
         return Finest(
             log, references, self.recipe.finest, self.recipe.finetuning, seed, loss=loss, weight=self.options.weight

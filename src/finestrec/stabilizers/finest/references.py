@@ -1,6 +1,5 @@
 """Reference lists: what a trained model ranks highest at every training instance (METHOD, section 3, step 1)."""
 
-import copy
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from finestrec.data.sequences import SequenceBatch
 from finestrec.errors import OptionError
+from finestrec.models import NextItemModel
 from finestrec.ranking import POSITIONS_PER_BATCH, score_chunks, top_k
 from finestrec.training.trained import TrainedModel
 
@@ -92,14 +92,20 @@ class TeacherLists:
         k: K.
     """
 
-    def __init__(self, trained: TrainedModel, k: int) -> None:
-        """Take a copy of the model, in evaluation mode.
+    def __init__(self, model: NextItemModel, n_items: int, k: int) -> None:
+        """Take over a model that nobody else uses, in evaluation mode.
+
+        Args:
+            model: Of the catalogue that batches are of.
+            n_items: How many items, from the first, it was trained on; others stand in no list.
+            k: K, capped at half of those.
 
         Raises:
             OptionError: As `reference_lists`.
         """
-        self.k = _capped(k, trained.model.n_items)
-        self._model = copy.deepcopy(trained.model).eval().requires_grad_(False)
+        self.k = _capped(k, n_items)
+        self._model = model.eval().requires_grad_(False)
+        self._n_items = n_items
 
     def __call__(self, batch: SequenceBatch) -> Tensor:
         """Lists at the predicted positions, item indices, shape (P, 2K).
@@ -110,7 +116,7 @@ class TeacherLists:
         self._model.to(batch.items.device)
         with torch.no_grad():
             scores = self._model.scores(batch.at_positions(self._model.hidden(batch)))
-            return top_k(scores, 2 * self.k)[1]
+            return top_k(scores[:, : self._n_items], 2 * self.k)[1]
 
 
 def _capped(k: int, n_items: int) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from finestrec.stabilizers import STABILIZERS
+
 DOCS = Path(__file__).parents[1] / "docs"
 ELSEWHERE = {"nightly-gate.md"}
 """Pages about files that they do not make themselves, which tests of their own do."""
@@ -48,3 +50,9 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
 
 def test_there_are_pages() -> None:
     assert len(PAGES) >= 4
+
+
+def test_the_table_of_methods_is_complete() -> None:
+    page = (DOCS / "reference" / "methods.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (?:`(\w+)` )?\|$", page, flags=re.MULTILINE)
+    assert dict(rows) == {name: strategy.strength or "" for name, strategy in STABILIZERS.items()}

@@ -1,6 +1,7 @@
 """Bagging: what is resampled, who the teachers are, what the student learns, and that a kill loses an epoch at most."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_the_whole_run_is_one_progress() -> None:
     strategy.fit(TRAIN, 0)
     assert strategy.epochs == 18
     assert seen == [(18, 0, 5), (18, 6, 11), (18, 12, 17)]
+
+
+def test_what_the_teachers_cost_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch of whatever takes a second on this clock."""
+    monkeypatch.setattr("finestrec.training.loop.time.perf_counter", count().__next__)
+    checkpoint = tmp_path / "state.safetensors"
+    for _ in range(2):
+        history = stabilizer("bagging:teachers=2", RECIPE).fit(TRAIN, 0, checkpoint=checkpoint).state.history
+        assert [record.seconds for record in history] == [13, 1, 1, 1, 1, 1]
 
 
 def test_early_stopping_is_the_teachers_alone() -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from foreign_modules import last_gru
 
 from finestrec.errors import OptionError
-from finestrec.stabilizers import STABILIZERS, stabilizer
+from finestrec.stabilizers import STABILIZERS, Recipe, stabilizer
 from finestrec.training.options import DeviceOptions
-from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_after, same, smaller
+from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_after, same, smaller, thinned
 
 WEAKEST = {
     "l2_sp:weight=0": "warm_start",
@@ -70,7 +71,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
 @pytest.mark.parametrize("method", ALL)
 def test_the_incumbent_is_not_touched(method: str) -> None:
     before = {key: value.clone() for key, value in incumbent().model.state_dict().items()}
-    fitted(method)
+    stabilizer(method, RECIPE).fit(thinned(), 0, incumbent())
     assert all(value.equal(before[key]) for key, value in incumbent().model.state_dict().items())
     assert not incumbent().model.training
     assert all(parameter.requires_grad for parameter in incumbent().model.parameters())
@@ -92,6 +93,15 @@ def test_an_unknown_option_or_a_bad_value_is_a_sentence(name: str) -> None:
         stabilizer(f"{name}:strenght=1", RECIPE)
     with pytest.raises(OptionError, match=f"{strength} is '-1'; it should be greater than or equal to 0"):
         stabilizer(f"{name}:{strength}=-1", RECIPE)
+
+
+@pytest.mark.parametrize("method", [method for method in ALL if not method.startswith("fgsm")])
+def test_a_module_of_ones_own_that_answers_once_a_row_has_them_too(method: str) -> None:
+    recipe = Recipe.of(last_gru, training={"epochs": 1, "max_length": 12}, finest={"epochs": 1})
+    base = stabilizer("retrain", recipe).fit(TRAIN, 0)
+    trained = stabilizer(method, recipe).fit(TRAIN, 0, base)
+    assert all(bool(weight.isfinite().all()) for weight in trained.model.state_dict().values())
+    assert not same(trained, base)
 
 
 @pytest.mark.parametrize("method", ["churn_distillation:weight=10", "twin:rho=0.1"])

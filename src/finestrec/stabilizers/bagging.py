@@ -1,6 +1,7 @@
 """Bagging: several models of resampled logs, distilled into one."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from finestrec.stabilizers.base import Strategy, saver
 from finestrec.stabilizers.teaching import Taught, Teacher, divergence
 from finestrec.training.loop import train
 from finestrec.training.progress import Progress
+from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
 
@@ -66,7 +68,10 @@ class Bagging(Strategy):
         *,
         checkpoint: Path | None = None,
     ) -> TrainedModel:
-        """See `Strategy.fit`; states of teachers stand beside the checkpoint until the student is done."""
+        """See `Strategy.fit`; states of teachers stand beside the checkpoint until the student is done.
+
+        The seconds of the first epoch's record are those of the teachers too.
+        """
         options = self.recipe.training.model_copy(update={"patience": None})
         model = build_model(
             self.recipe.model, log.n_items, seed, self.recipe.model_options.model_dump(), max_length=options.max_length
@@ -74,8 +79,9 @@ class Bagging(Strategy):
         state = self._saved(checkpoint)
         beside = [_beside(checkpoint, number) for number in range(self.options.teachers)]
         if state is None or state.epochs_done < options.epochs:
-            teachers = [self._teacher(log, seed, number, path).model for number, path in enumerate(beside)]
-            curriculum = Taught(log, options, seed, Teacher(teachers, log.n_items), self.options.weight, divergence)
+            teachers = [self._teacher(log, seed, number, path) for number, path in enumerate(beside)]
+            asked = Teacher([teacher.model for teacher in teachers], log.n_items)
+            curriculum = Taught(log, options, seed, asked, self.options.weight, divergence)
             state = train(
                 model,
                 curriculum,
@@ -86,6 +92,9 @@ class Bagging(Strategy):
                 on_epoch=saver(checkpoint),
                 progress=self._progress(self.options.teachers),
             )
+            _charge(state, teachers)
+            if checkpoint is not None:
+                state.save(checkpoint)
         for path in beside:
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -117,6 +126,11 @@ def resampled(log: InteractionLog, share: float, seed: int, number: int) -> Inte
     draws = hashed_rows(log, np.arange(len(log)), seed, "sample", number)
     is_kept = (draws >> np.uint64(11)) * 2.0**-53 < share  # as many bits as a double holds
     return edit(log, "delete", np.flatnonzero(~is_kept)).log
+
+
+def _charge(state: TrainingState, teachers: Sequence[TrainedModel]) -> None:
+    seconds = sum(record.seconds for teacher in teachers for record in teacher.state.history)
+    state.history[0] = replace(state.history[0], seconds=state.history[0].seconds + seconds)
 
 
 def _beside(checkpoint: Path | None, number: int) -> Path | None:

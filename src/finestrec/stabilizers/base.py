@@ -188,7 +188,8 @@ class Strategy:
     kind: ClassVar[Kind] = "cold"
     options_type: ClassVar[type[Options]] = NoOptions
     strength: ClassVar[str | None] = None
-    """The one option that buys stability: the higher, the closer to the incumbent."""
+    """The one option that buys stability: the higher, the closer to the incumbent; or, of those that look at none, the
+    less depends on single interactions."""
     preserves: ClassVar[bool] = False
     """Whether something of the incumbent is preserved beyond the start from its weights."""
 

@@ -89,7 +89,7 @@ def _methods(panel: Panel, *, with_gain: bool) -> list[str]:
             {True: "yes", False: "no", None: "n/a"}[line.equally_accurate],
             "**yes**" if line.on_front else "",
             _beaten(line, panel),
-            *([_percent(line.kept_gain) if line.kept_gain else "n/a"] if with_gain else []),
+            *([_percent(line.kept_gain, sign="") if line.kept_gain else "n/a"] if with_gain else []),
             _cost(line.seconds, line.seconds_ratio),
             _cost(line.peak_memory / _MEGA, line.memory_ratio),
         ]
@@ -176,8 +176,8 @@ def _interval(value: Interval) -> str:
     return f"{value['mean']:.4f} [{value['lower']:.4f}, {value['upper']:.4f}]"
 
 
-def _percent(value: Interval) -> str:
-    return f"{value['mean']:+.1%} [{value['lower']:+.1%}, {value['upper']:+.1%}]"
+def _percent(value: Interval, sign: str = "+") -> str:
+    return f"{value['mean']:{sign}.1%} [{value['lower']:{sign}.1%}, {value['upper']:{sign}.1%}]"
 
 
 def _per_mille(value: Interval) -> str:

@@ -69,7 +69,7 @@ def test_a_panel_has_its_methods_its_areas_its_sweeps_and_its_groups(panel: Pane
     assert page.startswith("# A \\*title\\*\n")
     assert "### anchored-update, `append:cut:1`\n\n1,234 users with test interactions, 2 seeds." in page
     assert "changes NDCG@10 of the incumbent by +4.0% [+3.0%, +5.0%]" in page
-    whole, sweep, group = cells(page, "finest:weight=1")
+    whole, sweep, seeds, group = cells(page, "finest:weight=1")
     assert whole[1:4] == ["0.4000 [0.3900, 0.4100]", "0.6000 [0.5900, 0.6100]", "0.6000 [0.5900, 0.6100]"]
     assert whole[5:] == [
         "-2.0% [-3.0%, -1.0%]",
@@ -81,6 +81,7 @@ def test_a_panel_has_its_methods_its_areas_its_sweeps_and_its_groups(panel: Pane
         "3.0",
     ]
     assert sweep == ["`finest:weight=1`", "1.0", "0.6000 [0.5900, 0.6100]", "0.4000 [0.3900, 0.4100]"]
+    assert seeds == ["`finest:weight=1`", "0.6000 to 0.6000", "0.6000 to 0.6000"]
     assert group == ["`finest:weight=1`", "0.250 / 0.250", "0.250 / 0.250"]
     # Beaten by two: the one of more overlap is named.
     assert cells(page, "retrain")[0][8] == "`finest:weight=3` and 1 more"

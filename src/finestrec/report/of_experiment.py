@@ -75,6 +75,12 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
         yield from [f"By {_code(sweep.option)} of {_code(strategy)}:", "", *_sweep(sweep.option, lines)]
         drawn = dependence(sweep, [(strategy, value, line) for _, value, line in lines])
         yield from _picture(f"{name}-{strategy}-{sweep.option}-{number}", f"By {sweep.option}", drawn, pictures)
+    if panel.seeds > 1:
+        yield from ["Lowest and highest seed:", ""]
+        rows = [
+            [_code(each.method), *(_seeds(each, measure) for measure in (OVERLAP, ACCURACY))] for each in panel.lines
+        ]
+        yield from table(["method", OVERLAP, ACCURACY], rows)
     yield from _cold_start(panel)
 
 
@@ -174,6 +180,10 @@ def _value(value: Any) -> str:
 
 def _interval(value: Interval) -> str:
     return f"{value['mean']:.4f} [{value['lower']:.4f}, {value['upper']:.4f}]"
+
+
+def _seeds(line: Line, name: str) -> str:
+    return f"{line.seeds[name]['lower']:.4f} to {line.seeds[name]['upper']:.4f}"
 
 
 def _percent(value: Interval, sign: str = "+") -> str:

@@ -273,6 +273,7 @@ def test_if_all_fail_there_is_no_page(finestrec: Finestrec, written: Callable[..
         ("[model]", "seeds = [-1]\n[model]", ["seeds is -1", "greater than or equal to 0"]),
         ("[model]", "seed = 1\n[model]", ["unknown option seed (did you mean seeds?)"]),
         ("[model]", "[model_options.sasrec]\n[model]", ["model_options.sasrec is of no model"]),
+        ("[model]\nhidden = 8", "model = 8", ["model is a section of options"]),
         ("[training]", '[split]\nmethod = "none"\n[training]', ["holds nothing out"]),
     ],
 )

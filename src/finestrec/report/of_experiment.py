@@ -75,6 +75,12 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
         yield from [f"By {_code(sweep.option)} of {_code(strategy)}:", "", *_sweep(sweep.option, lines)]
         drawn = dependence(sweep, [(strategy, value, line) for _, value, line in lines])
         yield from _picture(f"{name}-{strategy}-{sweep.option}-{number}", f"By {sweep.option}", drawn, pictures)
+    if panel.seeds > 1:
+        yield from ["Lowest and highest seed:", ""]
+        rows = [
+            [_code(each.method), *(_seeds(each, measure) for measure in (OVERLAP, ACCURACY))] for each in panel.lines
+        ]
+        yield from table(["method", OVERLAP, ACCURACY], rows)
     yield from _cold_start(panel)
 
 
@@ -89,7 +95,7 @@ def _methods(panel: Panel, *, with_gain: bool) -> list[str]:
             {True: "yes", False: "no", None: "n/a"}[line.equally_accurate],
             "**yes**" if line.on_front else "",
             _beaten(line, panel),
-            *([_percent(line.kept_gain) if line.kept_gain else "n/a"] if with_gain else []),
+            *([_percent(line.kept_gain, sign="") if line.kept_gain else "n/a"] if with_gain else []),
             _cost(line.seconds, line.seconds_ratio),
             _cost(line.peak_memory / _MEGA, line.memory_ratio),
         ]
@@ -176,8 +182,12 @@ def _interval(value: Interval) -> str:
     return f"{value['mean']:.4f} [{value['lower']:.4f}, {value['upper']:.4f}]"
 
 
-def _percent(value: Interval) -> str:
-    return f"{value['mean']:+.1%} [{value['lower']:+.1%}, {value['upper']:+.1%}]"
+def _seeds(line: Line, name: str) -> str:
+    return f"{line.seeds[name]['lower']:.4f} to {line.seeds[name]['upper']:.4f}"
+
+
+def _percent(value: Interval, sign: str = "+") -> str:
+    return f"{value['mean']:{sign}.1%} [{value['lower']:{sign}.1%}, {value['upper']:{sign}.1%}]"
 
 
 def _per_mille(value: Interval) -> str:

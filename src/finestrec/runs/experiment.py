@@ -135,6 +135,8 @@ class Experiment:
         for what, given in (("logs", names), ("models", self.options.models)):
             if len(set(given)) < len(given):
                 raise OptionError(f"{file}: the {what} are {', '.join(given)}; expected different names")
+        for model in self.options.models:
+            self.config(model)
         unused = sorted(self.options.model_options.keys() - set(self.options.models))
         if unused:
             raise OptionError(f"{file}: model_options.{unused[0]} is of no model of the experiment")
@@ -143,8 +145,6 @@ class Experiment:
         for where in (self.sections.get("model", {}), *self.options.model_options.values()):
             if "name" in where:
                 raise OptionError(f"{file}: model.name is set; the models of an experiment are those of models")
-        for model in self.options.models:
-            self.config(model)
 
     def config(self, model: str) -> Config:
         """All options of one model's trainings; one thread, unless the file says more.

@@ -278,9 +278,15 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
             {name: loss.item() for name, loss in asked.items()}, rel=1e-5
         )
     # New interactions have a teacher's list too, so the mean is over all instances.
-    edited = Finest(base.log, TeacherLists(copy.deepcopy(base.model), 30, 5), options.model_copy(update={"rho": 0.2}), base.options, seed=4)
+    edited = Finest(
+        base.log,
+        TeacherLists(copy.deepcopy(base.model), 30, 5),
+        options.model_copy(update={"rho": 0.2}),
+        base.options,
+        seed=4,
+    )
     batch = edited.windows(0).batch(np.arange(40))
-    everywhere = TeacherLists(copy.deepcopy(base.model), 30, 5)(batch)
+    everywhere = teacher(batch)
     scores = model.scores(batch.at_positions(model.hidden(batch))).gather(1, everywhere)
     n_batches = edited.windows(0).n_batches(base.options.batch_size)
     expected = 2 * rank_preserving_loss(scores).sum() * n_batches / edited.windows(0).n_instances

@@ -278,13 +278,8 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
             {name: loss.item() for name, loss in asked.items()}, rel=1e-5
         )
     # New interactions have a teacher's list too, so the mean is over all instances.
-    edited = Finest(
-        base.log,
-        TeacherLists(copy.deepcopy(base.model), 30, 5),
-        options.model_copy(update={"rho": 0.2}),
-        base.options,
-        seed=4,
-    )
+    teacher = TeacherLists(copy.deepcopy(base.model), 30, 5)
+    edited = Finest(base.log, teacher, options.model_copy(update={"rho": 0.2}), base.options, seed=4)
     batch = edited.windows(0).batch(np.arange(40))
     everywhere = teacher(batch)
     scores = model.scores(batch.at_positions(model.hidden(batch))).gather(1, everywhere)

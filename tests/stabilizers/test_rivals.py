@@ -32,7 +32,6 @@ STRONG = [
     "gaps:weight=0:alpha=0.9",
     "finest:weight=0:alpha=0.9",
     "finest:teacher=batch:weight=10",
-    "rbo:weight=10",
     "l2_sp:weight=10",
     "interpolation:alpha=0.9",
     "ema:decay=0.99",
@@ -40,7 +39,7 @@ STRONG = [
     "focal_distillation:weight=10",
     "rank_distillation:weight=10",
 ]
-ALL = [*STRONG, "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1", "bagging:teachers=2"]
+ALL = [*STRONG, "rbo", "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1", "bagging:teachers=2"]
 """Those whose strength is nearness to the incumbent, and the others."""
 
 

@@ -1,6 +1,7 @@
 """The search for a strength: on a real method, and on conditions whose edge is known."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from finestrec.ranking import TopLists
 from finestrec.stability.gate import parse_budget
 from finestrec.stability.search import Found, Probe, Search, open_strength, searchable
 from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.training.loop import train
 from finestrec.training.trained import TrainedModel
 
 PARTS = split(markov_log(users=60, items=30, length=24, seed=0))
@@ -130,6 +132,25 @@ def test_a_strength_that_ends_at_one_is_halved(incumbent: TrainedModel) -> None:
     assert found.met
     assert 0 < found.strength < 1
     assert all(0 <= probe.strength < 1 for probe in found.probes)
+
+
+@pytest.mark.parametrize("method", ["gaps", "interpolation", "hysteresis:over=warm_start"])
+def test_one_training_is_enough_where_the_strength_acts_after_it(
+    method: str, incumbent: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = "Jaccard@10 >= 0.97"
+    alone = search(incumbent, method, budget).run()
+    trained: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        trained.append(1)
+        return train(*given, **named)
+
+    monkeypatch.setattr("finestrec.stabilizers.finetuning.train", counted)
+    shared = search(incumbent, method, budget, checkpoint=tmp_path / "one.safetensors").run()
+    assert shared == alone
+    assert len(shared.probes) > 2
+    assert len(trained) == 1
 
 
 def test_what_can_be_searched() -> None:

@@ -175,6 +175,7 @@ class Maker:
             searchable(self.budget),
             self.max_accuracy_loss,
             [Probe(**values) for values in earlier],
+            checkpoint=self.folder.path / f"checkpoint.{SEARCH}.safetensors",
         )
 
         def keep(probe: Probe) -> None:
@@ -183,6 +184,8 @@ class Maker:
 
         search.on_probe = keep
         found = search.run()
+        assert search.checkpoint is not None
+        search.checkpoint.unlink(missing_ok=True)
         self.on_event(found.sentence())
         return found
 

@@ -5,12 +5,14 @@ for it (1%). The first asks for the weakest strength that holds it, the second f
 monotone condition: it is bracketed by factors of `STEP` (or halves, where the strength ends at 1) and then bisected.
 
 Every probe trains on the new log without the last tenth of each history and looks at lists there, so nothing is chosen
-on test interactions. A probe is as expensive as the method.
+on test interactions. A probe is as expensive as the method, but where the strength acts after the training: then all of
+them share one.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -125,6 +127,8 @@ class Search:
         max_accuracy_loss: Largest relative loss of NDCG@10 against strength 0, or None.
         probes: Earlier ones, which are not repeated.
         on_probe: Told of each new probe.
+        checkpoint: Where the one training is kept of a method whose strength acts after it; every probe trains anew
+            without it.
     """
 
     method: str
@@ -137,6 +141,7 @@ class Search:
     max_accuracy_loss: float | None = None
     probes: list[Probe] = field(default_factory=list)
     on_probe: Callable[[Probe], None] = lambda _: None
+    checkpoint: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.budget and self.max_accuracy_loss is None:
@@ -230,7 +235,9 @@ class Search:
         if known is not None:
             return known
         # The probe is of the strength as it is written.
-        ranker = stabilizer(self._named(strength), self.recipe).fit(self._train, self.seed, self.incumbent)
+        strategy = stabilizer(self._named(strength), self.recipe)
+        checkpoint = self.checkpoint if strategy.strength_is_free else None
+        ranker = strategy.fit(self._train, self.seed, self.incumbent, checkpoint=checkpoint)
         new = ranker.rank(self._instances, self._depth)
         if self._old is None:
             self._old = self.before.rank(self._instances, self._depth)

@@ -31,6 +31,7 @@ class Interpolation(WarmStart):
 
     options_type: ClassVar[type[Options]] = InterpolationOptions
     strength: ClassVar[str | None] = "alpha"
+    strength_is_free: ClassVar[bool] = True
     preserves: ClassVar[bool] = True
 
     def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:

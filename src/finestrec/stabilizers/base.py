@@ -190,6 +190,9 @@ class Strategy:
     strength: ClassVar[str | None] = None
     """The one option that buys stability: the higher, the closer to the incumbent; or, of those that look at none, the
     less depends on single interactions."""
+    strength_is_free: ClassVar[bool] = False
+    """Whether the strength acts when all is trained, so that one training is enough for any number of strengths: a
+    finished checkpoint of one is taken for every other."""
     preserves: ClassVar[bool] = False
     """Whether something of the incumbent is preserved beyond the start from its weights."""
 

@@ -69,6 +69,7 @@ class GapTuning(Distillation):
 
     options_type: ClassVar[type[Options]] = GapOptions
     strength: ClassVar[str | None] = "alpha"
+    strength_is_free: ClassVar[bool] = True
 
     @property
     def comparison(self) -> Comparison:

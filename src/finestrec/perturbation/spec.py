@@ -190,10 +190,14 @@ class Perturbation:
             OptionError: See `apply`.
             DataError: See `apply`.
         """
-        if self.kind != "append" and SELECTORS[self.selector].by_model:
-            self._amount.of(len(train), "training interactions")
-        else:
+        if self.kind == "append" or SELECTORS[self.selector].unit != "interactions":
             self.apply(train, seed, max_length)
+            return
+        # Whatever rows are selected, so many of them can be edited or not: a selector may take a minute, or a model.
+        count = self._amount.of(len(train), "training interactions")
+        self._refuse_everything(train, count)
+        if self.kind != "delete":
+            substitutes(train, self.item, np.arange(min(count, 1)), seed, differing=self.kind == "replace")
 
     def apply(self, train: InteractionLog, seed: int, max_length: int = 50, score: Score | None = None) -> PerturbedLog:
         """Perturb a training log.
@@ -215,12 +219,15 @@ class Perturbation:
             self.base(train)
             return appended(train, np.flatnonzero(self._is_new(train)))
         rows = self.rows(train, seed, max_length, score)
-        if self.kind == "delete" and len(rows) == len(train):
-            raise OptionError(f"{self} deletes all {len(train):,} training interactions; leave some to train on")
+        self._refuse_everything(train, len(rows))
         if self.kind == "delete":
             return edit(train, "delete", rows)
         items = substitutes(train, self.item, rows, seed, differing=self.kind == "replace")
         return edit(train, self.kind, rows, items)
+
+    def _refuse_everything(self, train: InteractionLog, count: int) -> None:
+        if self.kind == "delete" and count == len(train):
+            raise OptionError(f"{self} deletes all {len(train):,} training interactions; leave some to train on")
 
     def rows(
         self, train: InteractionLog, seed: int, max_length: int = 50, score: Score | None = None

@@ -88,6 +88,20 @@ def test_policies_and_options_are_methods_of_an_audit(parts: Split, small_recipe
     assert again.rows == found.rows
 
 
+def test_strengths_that_act_after_the_training_share_it(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
+    methods = ("retrain", "warm_start", "gaps:alpha=0.2", "gaps:alpha=0.8", "gaps:alpha=0.8:k=5", "interpolation")
+    regimes: Any = ["anchored-update", "unanchored"]
+    kept = audit(parts, small_recipe, methods=methods, regimes=regimes, floors=False, folder=tmp_path)
+    names = {path.name.partition(".delete")[0] for path in tmp_path.glob("*.delete*.safetensors")}
+    assert names == {"retrain", "continue", "warm_start", "gaps-alpha=0.2", "gaps-alpha=0.8-k=5"}
+    for method in methods[3:]:
+        alone = audit(parts, small_recipe, methods=("retrain", method), regimes=regimes, floors=False)
+        pairs = ([row for row in each.rows if row.method == method] for each in (kept, alone))
+        for together, by_itself in zip(*pairs, strict=True):
+            assert together.measures == by_itself.measures
+            assert together.accuracy == by_itself.accuracy
+
+
 def test_rows_carry_what_a_reader_needs(whole: StabilityAudit, parts: Split) -> None:
     for each in whole.rows:
         assert each.log_fingerprint == parts.train.fingerprint

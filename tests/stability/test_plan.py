@@ -162,3 +162,18 @@ def test_without_d_in_place_of_its_perturbation_only_the_perturbed_log_is_traine
     found = plan([ONE], METHODS, ["anchored-update"], [0], floors=False, unchanged=False)
     assert set(trainings(found)) == {"retrain.D.seed0"} | {f"{method}.delete-random-0.1pct.seed0" for method in METHODS}
     assert [each.perturbation for each in found.comparisons] == [ONE] * 3
+
+
+def test_one_training_is_planned_for_strengths_that_act_after_it() -> None:
+    methods = {
+        **METHODS,
+        "gaps:alpha=0": PlannedMethod("tuned", preserves=True),
+        "gaps:alpha=0.5": PlannedMethod("tuned", preserves=True, trained_as="gaps:alpha=0"),
+        "interpolation": PlannedMethod("tuned", preserves=True, trained_as="warm_start"),
+    }
+    found = trainings(plan([ONE], methods, REGIMES, [0], floors=False))
+    log = "delete-random-0.1pct.seed0"
+    for end in (log, "D.seed0", f"{log}.own", f"{log}.follow"):
+        assert found[f"gaps-alpha=0.5.{end}"].shared == f"gaps-alpha=0.{end}"
+        assert found[f"gaps-alpha=0.{end}"].shared is None
+        assert found[f"interpolation.{end}"].shared == f"warm_start.{end}"

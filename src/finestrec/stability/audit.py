@@ -176,11 +176,13 @@ def _check(
 def _planned(recipe: Recipe | Mapping[str, Fitter | Factory], methods: Sequence[str]) -> dict[str, PlannedMethod]:
     if not isinstance(recipe, Recipe):
         return dict.fromkeys(methods, PlannedMethod("tuned"))
-    planned = {}
+    planned: dict[str, PlannedMethod] = {}
+    first: dict[str, str] = {}
     for method in methods:
         strategy = stabilizer(method, recipe)
         over = strategy.options.over if isinstance(strategy, Policy) else None
-        planned[method] = PlannedMethod(strategy.kind, strategy.preserves, over)
+        other = first.setdefault(strategy.trained_as, method) if strategy.kind == "tuned" else method
+        planned[method] = PlannedMethod(strategy.kind, strategy.preserves, over, None if other == method else other)
     return planned
 
 

@@ -23,7 +23,7 @@ short. Floors and rows without a perturbation are those of the training log.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 from finestrec.perturbation.spec import Perturbation
@@ -45,6 +45,7 @@ class Training:
         incumbent: Key of the training that it starts from, if any.
         anchor: Key of the training of which something is preserved, where that is not the incumbent.
         new: Key of the training whose model is served with the incumbent beside it, for policies of serving.
+        shared: Key of another training whose checkpoint is this one's too; see `Strategy.trained_as`.
         repeat: Tells apart what the rest does not: a repetition, another base, or the night after which it is.
     """
 
@@ -54,6 +55,7 @@ class Training:
     incumbent: str | None = None
     anchor: str | None = None
     new: str | None = None
+    shared: str | None = None
     repeat: str = ""
 
     @property
@@ -64,7 +66,7 @@ class Training:
     @property
     def needs(self) -> tuple[str, ...]:
         """Keys of what has to be done before."""
-        return tuple(key for key in (self.incumbent, self.anchor, self.new) if key is not None)
+        return tuple(key for key in (self.incumbent, self.anchor, self.new, self.shared) if key is not None)
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,13 @@ class PlannedMethod:
         kind: See `finestrec.stabilizers.base.Kind`.
         preserves: Whether something of an anchor is preserved, so that authors-protocol is defined.
         over: Of policies of serving: the method of the new model.
+        trained_as: Another of the methods, before this one, whose trainings are this one's too.
     """
 
     kind: Kind
     preserves: bool = False
     over: str | None = None
+    trained_as: str | None = None
 
 
 @dataclass
@@ -279,6 +283,9 @@ class _Planner:
         return self._add(Training(method, log, seed, base, new=new, repeat=repeat))
 
     def _add(self, training: Training) -> str:
+        how = self.methods.get(training.method)
+        if how is not None and how.trained_as is not None:
+            training = replace(training, shared=self._add(replace(training, method=how.trained_as)))
         return self.plan.works.setdefault(training.key, training).key
 
 

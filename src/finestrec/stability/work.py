@@ -159,7 +159,7 @@ class Workbench:
             return strategy.served(self._trained_model(work.new), incumbent)
         if work.anchor is not None:
             strategy = replace(strategy, anchor=self._trained_model(work.anchor))  # type: ignore[call-arg]
-        trained: TrainedModel = strategy.fit(log, seed, incumbent, checkpoint=self.checkpoint(work.key))
+        trained: TrainedModel = strategy.fit(log, seed, incumbent, checkpoint=self.checkpoint(work.shared or work.key))
         _remember(self._trained, work.key, lambda: trained)
         return trained
 

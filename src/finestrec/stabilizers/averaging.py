@@ -34,6 +34,11 @@ class Interpolation(WarmStart):
     strength_is_free: ClassVar[bool] = True
     preserves: ClassVar[bool] = True
 
+    @property
+    def trained_as(self) -> str:
+        """A warm start is what is trained."""
+        return WarmStart(self.recipe).trained_as
+
     def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
         """See `FineTuning.final_weights`."""
         return interpolated(state, anchor.model, self.options.alpha)

@@ -217,6 +217,12 @@ class Strategy:
         return cls(recipe, validated(cls.options_type, values), progress)
 
     @property
+    def trained_as(self) -> str:
+        """Names what is trained: a finished checkpoint of one strategy is that of every other of equal name."""
+        free = {self.strength} if self.strength_is_free and self.strength else set()
+        return f"{type(self).__name__} {self.options.model_dump_json(exclude=free)}"
+
+    @property
     def epochs(self) -> float:
         """Epochs of its trainings, for the time that is left."""
         return {"cold": self.recipe.training.epochs, "tuned": self.recipe.finest.epochs, "served": 0}[self.kind]

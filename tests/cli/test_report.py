@@ -26,7 +26,9 @@ def test_a_report_of_an_update(finestrec: Finestrec, tuesday: Path) -> None:
     assert served["users"]
     row = json.loads((tuesday / "results.json").read_text())["rows"][0]
     assert models["results"][0]["measures"]["Jaccard@10"]["mean"] == row["measures"]["Jaccard@10"]
-    assert models["results"][0]["accuracy"]["NDCG@10"]["mean"] == row["accuracy"]["NDCG@10"]
+    ndcg = models["results"][0]["accuracy"]["NDCG@10"]
+    assert ndcg == {"mean": row["accuracy"]["NDCG@10"], **row["intervals"]["NDCG@10"]}
+    assert ndcg["lower"] < ndcg["mean"] < ndcg["upper"]
     lists = json.loads((tuesday / "comparison" / "results.json").read_text())["rows"][0]
     assert served["results"][0]["measures"]["Jaccard@10"]["mean"] == lists["measures"]["Jaccard@10"]
     # Written again, elsewhere, with a user of one's own.
@@ -123,6 +125,8 @@ def test_a_strength_is_searched_for_a_budget(
     assert done.document["results"]["rows"][0]["method"] == "finest:weight=0"
     assert "found finest:weight=0 in 1 probes on validation interactions" in done.err
     assert finestrec(*command, "--resume").document == done.document
+    page = finestrec("report", tmp_path / "out", "--json")
+    assert "found finest:weight=0" in dict(page.document["summary"]["facts"])["strength"]
     other = finestrec(*command, "--resume", "--max-accuracy-loss", "1%")
     assert (other.code, "--max-accuracy-loss" in other.err) == (2, True)
     missed = finestrec(

@@ -81,11 +81,15 @@ def _result(method: str, row: Mapping[str, Any]) -> Result:
     change = row["ndcg_change"]
     return Result(
         label=method,
-        measures={name: Estimate(row["measures"][name]) for name in SIMILARITIES if name in row["measures"]},
-        accuracy={name: Estimate(row["accuracy"][name]) for name in ACCURACY},
+        measures={name: _estimate(row, "measures", name) for name in SIMILARITIES if name in row["measures"]},
+        accuracy={name: _estimate(row, "accuracy", name) for name in ACCURACY},
         ndcg_change=None if change is None else Estimate(**change),
         equally_accurate=equally_accurate(change),
     )
+
+
+def _estimate(row: Mapping[str, Any], group: Literal["measures", "accuracy"], name: str) -> Estimate:
+    return Estimate(row[group][name], **row["intervals"].get(name, {}))
 
 
 def _accuracy(result: Result) -> str:

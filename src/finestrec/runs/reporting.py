@@ -15,6 +15,7 @@ from finestrec.runs.comparing import COMPARISON, read_comparison
 from finestrec.runs.folder import CELLS, FRONTIER, require_done
 from finestrec.runs.tables import LISTS, read_results, read_table
 from finestrec.stability.results import TABLES, StabilityAudit
+from finestrec.stability.search import Found
 
 
 def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
@@ -39,8 +40,11 @@ def folder_summary(folder: Path, wanted: Sequence[str] = ()) -> Summary:
         return comparison_summary(read_comparison(folder), _lists(folder), (*facts, *prints), wanted)
     if state.command in {"stabilize", "update"}:
         inner = folder / COMPARISON
-        row = read_results(folder)["rows"][0]
-        return run_summary(state.command, row, read_comparison(inner), _lists(inner), facts, wanted)  # type: ignore[arg-type]
+        results = read_results(folder)
+        row, search = results["rows"][0], results.get("search")
+        searched = (("strength", Found.from_json(search).sentence()),) if search else ()
+        served = read_comparison(inner)
+        return run_summary(state.command, row, served, _lists(inner), (*facts, *searched), wanted)  # type: ignore[arg-type]
     if state.command == "experiment":
         raise RunFolderError(
             f"{folder} holds an experiment, whose page is {folder / FRONTIER}; a report is of one of its audits, the"

@@ -104,5 +104,9 @@ def torch_stream(seed: int, name: StreamName, *indices: int, device: "torch.devi
     devices = [device] if device is not None and device.type != "cpu" else []
     kind = device.type if devices and device is not None else "cuda"
     with torch.random.fork_rng(devices=devices, device_type=kind):
-        torch.manual_seed(derived_seed(seed, name, *indices))
+        own = derived_seed(seed, name, *indices)
+        if devices:
+            torch.manual_seed(own)
+        else:  # the same numbers, without the stack trace that `manual_seed` keeps for a CUDA that may come later
+            torch.default_generator.manual_seed(own)
         yield

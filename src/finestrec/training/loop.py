@@ -254,7 +254,7 @@ def _epoch(
                 f"the loss is {value} in epoch {epoch + 1}, step {step + 1}, at learning rate {options.lr:g}; lower"
                 " training.lr (or finest.lr), or clip the gradient with training.clip_norm"
             )
-        optimizer.zero_grad()
+        step_module.zero_grad()
         # Distribution averages gradients over devices, and the loss is a sum over them.
         fabric.backward(loss * fabric.world_size)
         if options.clip_norm is not None:

@@ -38,9 +38,9 @@ def mean_loss(trained: TrainedModel, test: Instances) -> float:
 def main() -> None:
     """Print the correlations."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=40)
+    parser.add_argument("--users", type=int, default=25)
     parser.add_argument("--items", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--models", nargs="*", default=["lstm", "lrurec"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)

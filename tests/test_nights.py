@@ -13,6 +13,7 @@ from finestrec.runs import Plan, Run, entered
 from finestrec.runs.comparing import COMPARISON, read_comparison
 from finestrec.runs.making import Maker, prepare
 from finestrec.runs.night import growing_night
+from finestrec.runs.searching import Limits
 from finestrec.stability.gate import judged, parse_budget
 
 USERS, ITEMS, NIGHTS, K = 120, 30, 10, 5
@@ -79,7 +80,7 @@ def test_ten_nights(tmp_path: Path) -> None:
         world.night()
         out = tmp_path / f"night{night}"
         with entered(out, Plan("update", CONFIG)) as folder:
-            run = Maker(folder, budget=BUDGET).update(run, growing_night(run, world.log()), "finest")
+            run = Maker(folder, limits=Limits(BUDGET)).update(run, growing_night(run, world.log()), "finest")
         (verdict,) = judged(read_comparison(out / COMPARISON), BUDGET)
         assert not verdict.failed, f"night {night}: {verdict.sentence()}"
         never.append(hits(first, world))

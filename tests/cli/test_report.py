@@ -123,7 +123,7 @@ def test_a_strength_is_searched_for_a_budget(
     # Plain fine-tuning holds so little, so no strength is spent.
     assert (found["method"], found["met"], len(found["probes"])) == ("finest:weight=0", True, 1)
     assert done.document["results"]["rows"][0]["method"] == "finest:weight=0"
-    assert "found finest:weight=0 in 1 probes on validation interactions" in done.err
+    assert "found finest:weight=0 in 1 probes" in done.err
     assert finestrec(*command, "--resume").document == done.document
     page = finestrec("report", tmp_path / "out", "--json")
     assert "found finest:weight=0" in dict(page.document["summary"]["facts"])["strength"]
@@ -134,9 +134,33 @@ def test_a_strength_is_searched_for_a_budget(
     )
     assert missed.code == 1
     assert "no strength within reach holds the budget" in missed.out
-    # What was probed stays when the search is interrupted: without its last probes it goes on from the others.
-    kept = json.loads((tmp_path / "no" / "search.json").read_text())
-    assert len(kept) == 5
+    assert len(json.loads((tmp_path / "no" / "search.json").read_text())) == 5
+
+
+def test_the_budget_that_is_searched_for_is_the_one_that_is_held(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    plain = finestrec("update", run_folder, log_file, "--out", tmp_path / "plain", "--json", "--method", "gaps:alpha=0")
+    before = plain.document["comparison"]["rows"][0]["measures"]["Jaccard@10"]
+    wanted = ["--budget", f"Jaccard@10 >= {before + 0.3 * (1 - before)}", "--max-accuracy-loss", "90%"]
+    done = finestrec("update", run_folder, log_file, "--out", tmp_path / "held", "--json", "--method", "gaps", *wanted)
+    assert (done.code, done.document["within_budget"]) == (0, True), done.err
+    search = done.document["results"]["search"]
+    assert 0 < search["strength"] < 1
+    assert search["accuracy_loss"] is not None
+    (condition,) = {condition for probe in search["probes"] for condition in probe["budget"]}
+    (found,) = [probe for probe in search["probes"] if probe["strength"] == search["strength"]]
+    # What is served is what was probed.
+    assert found["budget"][condition] == done.document["comparison"]["rows"][0]["measures"]["Jaccard@10"]
+    assert all(probe["holds"] == (probe["strength"] >= search["strength"]) for probe in search["probes"])
+    assert not list((tmp_path / "held").glob("checkpoint*"))
+    # The other way round: the strongest that loses little, on validation interactions.
+    strong = finestrec(
+        "update", run_folder, log_file, "--out", tmp_path / "strong", "--json", "--method", "gaps", *wanted[2:]
+    )
+    assert strong.code == 0
+    assert strong.document["results"]["search"]["strength"] > search["strength"]
+    assert strong.document["results"]["search"]["accuracy_loss"] <= 0.9
 
 
 def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ def test_failed_trainings_of_ours_are_named_and_those_that_need_them_skipped(
     assert "continue.delete-random-0.01.seed0" in str(caught.value).split("skipped")[1]
     audit(parts, small_recipe, **arguments, on_event=events.append)
     trained = [text.removeprefix("training ") for text in events if text.startswith("training")]
-    assert trained == [f"{name}.delete-random-0.01.seed0" for name in ("retrain", "continue", "finest-follow")]
+    log = "delete-random-0.01.seed0"
+    assert trained == [f"retrain.{log}", f"continue.{log}", f"finest.{log}.follow"]
 
 
 def test_what_a_fitter_returns_has_to_be_sendable(parts: Split) -> None:

@@ -1,6 +1,5 @@
-"""The search for a strength: on a real method, and on conditions whose edge is known."""
+"""The search for a strength: on conditions whose edge is known, and what accuracy is measured on."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains import markov_log
-from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
 from finestrec.errors import OptionError
-from finestrec.ranking import TopLists
-from finestrec.stability.gate import parse_budget
-from finestrec.stability.search import Found, Probe, Search, open_strength, searchable
+from finestrec.measures.accuracy import ndcg
+from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
 from finestrec.stabilizers import Recipe, stabilizer
 from finestrec.training.loop import train
 from finestrec.training.trained import TrainedModel
@@ -35,122 +33,63 @@ def incumbent() -> TrainedModel:
     return trained
 
 
-def search(incumbent: TrainedModel, method: str = "finest", *budget: str, **more: Any) -> Search:
-    checks = tuple(parse_budget(text) for text in budget)
-    return Search(method, RECIPE, PARTS.train, 1, incumbent, incumbent, checks, **more)
+class Stepped:
+    """Lists that hold, and accuracy that is lost, from one strength on."""
+
+    def __init__(self, edge: float) -> None:
+        self.edge, self.looked = edge, list[tuple[str, float]]()
+
+    def __call__(self, method: str, strength: float) -> Probe:
+        self.looked.append((method, strength))
+        beyond = strength >= self.edge
+        return Probe(strength, {"Jaccard@10 < 0.8": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0)
 
 
-def test_the_weakest_strength_that_holds_a_budget_is_found(incumbent: TrainedModel) -> None:
-    plain = search(incumbent, "finest", "Jaccard@10 >= 0")
-    found = plain.run()
-    assert (found.strength, found.met, found.method) == (0, True, "finest:weight=0")
-    assert len(found.probes) == 1
-    threshold = found.probe.measures["Jaccard@10"] + 0.1
-    found = search(incumbent, "finest", f"Jaccard@10 >= {threshold}").run()
-    assert found.met
-    assert found.probe.measures["Jaccard@10"] >= threshold
-    weaker = [probe for probe in found.probes if probe.strength < found.strength]
-    assert all(probe.measures["Jaccard@10"] < threshold for probe in weaker)
-    assert max(probe.strength for probe in weaker) > found.strength / 1.5
-    assert Found.from_json(found.to_json()) == found
-    # The METHOD that it names is what was probed.
-    assert stabilizer(found.method, RECIPE).options.weight == pytest.approx(found.strength, rel=1e-3)
-
-
-def test_what_nothing_holds_is_told_and_the_nearest_given(incumbent: TrainedModel) -> None:
-    found = search(incumbent, "finest", "Jaccard@10 > 1").run()
-    assert not found.met
-    assert found.strength == max(probe.strength for probe in found.probes)
-    assert "no strength within reach holds the budget" in found.sentence()
-
-
-def test_the_log_of_a_probe_ends_a_tenth_earlier_and_its_lists_are_judged_there(incumbent: TrainedModel) -> None:
-    seen: list[tuple[InteractionLog, int]] = []
-
-    @dataclass
-    class Spy:
-        def rank(self, instances: Any, k: int) -> TopLists:
-            seen.append((instances.log, len(instances)))
-            return incumbent.rank(instances, k)
-
-    looked = search(incumbent, "finest", "Jaccard@10 >= 0")
-    looked.before = Spy()
-    looked.run()
-    lengths = PARTS.train.lengths
-    assert seen[0][1] == int(np.maximum(1, lengths // 10).sum())
-    assert len(seen) == 1
-
-
-def test_probes_are_kept_and_not_repeated(incumbent: TrainedModel) -> None:
-    told: list[Probe] = []
-    first = search(incumbent, "finest", "Turnover@10 <= 0.1", on_probe=told.append)
-    found = first.run()
-    assert told == first.probes
-    again = search(incumbent, "finest", "Turnover@10 <= 0.1", probes=list(told[:2]), on_probe=told.append)
-    assert again.run() == found
-    assert len(told) == 2 * len(found.probes) - 2
-
-
-@settings(deadline=None, max_examples=60)
-@given(edge=st.floats(0.76, 47), loss=st.booleans())
-def test_edges_are_found_to_a_factor(edge: float, loss: bool) -> None:
-    """A method whose lists change, and whose accuracy falls, at one strength."""
-    found = _stepped(edge, loss).run()
-    assert found.met
+@settings(deadline=None)
+@given(edge=st.floats(0.76, 47))
+def test_edges_are_found_to_a_factor(edge: float) -> None:
     factor = 4 ** (1 / 8) * 1.001
-    low, high = (edge / factor, edge) if loss else (edge, edge * factor)
-    assert low <= found.strength <= high
+    weakest = Search("finest", RECIPE, Stepped(edge)).run()
+    assert weakest.met
+    assert edge <= weakest.strength <= edge * factor
+    strongest = Search("finest", RECIPE, Stepped(edge), max_accuracy_loss=0.01).run()
+    assert strongest.met
+    assert edge / factor <= strongest.strength < edge
+    assert weakest.probe.holds
+    assert weakest.method == f"finest:weight={weakest.strength:.4g}"
 
 
-def _stepped(edge: float, loss: bool) -> Search:
-    class Stepped(Search):
-        def __init__(self) -> None:
-            self.method, self.recipe, self.probes, self._name = "finest", RECIPE, [], "weight"
-            self.budget = () if loss else (parse_budget("Jaccard@10 >= 0.8"),)
-            self.max_accuracy_loss = 0.01 if loss else None
-
-        def _probe(self, strength: float) -> Probe:
-            above = strength >= edge if not loss else strength > edge
-            probe = Probe(strength, {"Jaccard@10": float(above)}, 0.5, 0.02 if above and loss else 0.0)
-            self.probes.append(probe)
-            return probe
-
-    return Stepped()
-
-
-def test_the_strongest_that_costs_little_is_found(incumbent: TrainedModel) -> None:
-    found = search(incumbent, "finest", max_accuracy_loss=0.02).run()
+@given(edge=st.floats(0.01, 0.93))
+def test_a_strength_that_ends_at_one_is_halved(edge: float) -> None:
+    look = Stepped(edge)
+    found = Search("gaps:k=5", RECIPE, look).run()
     assert found.met
-    assert found.probe.accuracy_loss <= 0.02
-    stronger = [probe for probe in found.probes if probe.strength > found.strength]
-    assert all(probe.accuracy_loss > 0.02 for probe in stronger)
-
-
-def test_a_strength_that_ends_at_one_is_halved(incumbent: TrainedModel) -> None:
-    plain = search(incumbent, "blending:over=warm_start", "Jaccard@10 >= 0").run().probe.measures["Jaccard@10"]
-    found = search(incumbent, "blending:over=warm_start", f"Jaccard@10 >= {(1 + plain) / 2}").run()
-    assert found.met
-    assert 0 < found.strength < 1
+    assert edge <= found.strength <= edge + 0.5 / 2**3 * 1.001
     assert all(0 <= probe.strength < 1 for probe in found.probes)
+    assert all(method == f"gaps:k=5:alpha={strength:.4g}" for method, strength in look.looked)
 
 
-@pytest.mark.parametrize("method", ["gaps", "interpolation", "hysteresis:over=warm_start"])
-def test_one_training_is_enough_where_the_strength_acts_after_it(
-    method: str, incumbent: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    budget = "Jaccard@10 >= 0.97"
-    alone = search(incumbent, method, budget).run()
-    trained: list[int] = []
+def test_where_there_is_no_edge_the_nearest_is_given() -> None:
+    never = Search("finest", RECIPE, Stepped(1e9)).run()
+    assert (never.met, never.strength) == (False, 48)
+    assert "no strength within reach holds the budget; the nearest is finest:weight=48" in never.sentence()
+    always = Search("finest", RECIPE, Stepped(0)).run()
+    assert (always.met, always.strength, len(always.probes)) == (True, 0, 1)
+    free = Search("finest", RECIPE, Stepped(1e9), max_accuracy_loss=0.01).run()
+    assert (free.met, free.strength) == (True, 48)
+    # Even the plain method may cost too much, if that is what it is compared with.
+    dear = Search("finest", RECIPE, Stepped(0), max_accuracy_loss=0.01).run()
+    assert (dear.met, dear.strength) == (False, 0)
 
-    def counted(*given: Any, **named: Any) -> Any:
-        trained.append(1)
-        return train(*given, **named)
 
-    monkeypatch.setattr("finestrec.stabilizers.finetuning.train", counted)
-    shared = search(incumbent, method, budget, checkpoint=tmp_path / "one.safetensors").run()
-    assert shared == alone
-    assert len(shared.probes) > 2
-    assert len(trained) == 1
+def test_probes_are_kept_and_not_repeated() -> None:
+    told: list[Probe] = []
+    found = Search("finest", RECIPE, Stepped(5), on_probe=told.append).run()
+    assert len(told) == len(found.probes) > 4
+    look = Stepped(5)
+    assert Search("finest", RECIPE, look, probes=told[:3]).run() == found
+    assert len(look.looked) == len(told) - 3
+    assert Found.from_json(found.to_json()) == found
 
 
 def test_what_can_be_searched() -> None:
@@ -158,22 +97,49 @@ def test_what_can_be_searched() -> None:
     assert open_strength("finest:k=5", RECIPE) == "weight"
     assert open_strength("finest:weight=3", RECIPE) is None
     assert open_strength("warm_start", RECIPE) is None
-    texts = (
-        "Jaccard@10 >= 0.8",
-        "lower(Jaccard@10) >= 0.8",
-        "LostUsers <= 0",
-        "FRBO(p=0.9)@10 >= 0.7",
-        "Top1Change < 1",
-    )
-    assert [check.measure for check in searchable([parse_budget(text) for text in texts])] == [
-        "Jaccard@10",
-        "FRBO(p=0.9)@10",
-        "Top1Change",
-    ]
-
-
-def test_nothing_to_search_is_refused(incumbent: TrainedModel) -> None:
-    with pytest.raises(OptionError, match="no budget to search for"):
-        search(incumbent, "finest")
     with pytest.raises(OptionError, match="has no strength"):
-        search(incumbent, "warm_start", "Jaccard@10 >= 0.5")
+        Search("warm_start", RECIPE, Stepped(1))
+
+
+def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
+    incumbent: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Instances] = []
+    whole = TrainedModel.rank
+
+    def spy(self: TrainedModel, instances: Instances, k: int) -> Any:
+        seen.append(instances)
+        return whole(self, instances, k)
+
+    monkeypatch.setattr(TrainedModel, "rank", spy)
+    found = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent)("warm_start")
+    train_log = PARTS.train
+    held_out = np.maximum(1, train_log.lengths // 10)
+    assert np.array_equal(np.bincount(seen[0].users, minlength=train_log.n_users), held_out)
+    last = np.concatenate([np.arange(end - n, end) for end, n in zip(train_log.offsets[1:], held_out, strict=True)])
+    assert set(seen[0].ids) == set(train_log.interaction_ids[last])
+    is_kept = np.ones(len(train_log), dtype=bool)
+    is_kept[last] = False
+    shorter = train_log.keep(is_kept)
+    trained = stabilizer("warm_start", RECIPE).fit(shorter, 1, incumbent)
+    assert found == pytest.approx(ndcg(whole(trained, seen[0], 10).target_ranks, 10).mean())
+
+
+@pytest.mark.parametrize("method", ["gaps", "interpolation", "hysteresis:over=warm_start"])
+def test_one_training_is_enough_where_the_strength_acts_after_it(
+    method: str, incumbent: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = open_strength(method, RECIPE)
+    methods = [f"{method}:{name}={value}" for value in (0, 0.5, 1)]
+    alone = [ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent)(each) for each in methods]
+    trained: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        trained.append(1)
+        return train(*given, **named)
+
+    monkeypatch.setattr("finestrec.stabilizers.finetuning.train", counted)
+    shared = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent, tmp_path / "one.safetensors")
+    assert [shared(each) for each in methods] == alone
+    assert len(trained) == 1
+    assert shared.loss(methods[1], alone[0]) == pytest.approx(1 - alone[1] / alone[0])

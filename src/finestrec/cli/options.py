@@ -12,7 +12,7 @@ from finestrec.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from finestrec.config import Config, Layer
-    from finestrec.stability.gate import Check
+    from finestrec.runs.searching import Limits
 
 GATE_FAILED = 1
 """The exit code of a gate that failed and of a budget that was not met."""
@@ -165,7 +165,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Budget:
     """What a stabilized run has to keep."""
 
     budget: Annotated[
@@ -174,7 +174,7 @@ class Limits:
             metavar="EXPR",
             show_default=False,
             help="What has to hold of the served lists, e.g. 'Jaccard@10 >= 0.8'; else exit 1. Where METHOD leaves its"
-            " strength open, the weakest one that holds it is searched on validation data. Repeatable.",
+            " strength open, the weakest one that holds it is searched. Repeatable.",
         ),
     ] = None
     max_accuracy_loss: Annotated[
@@ -187,22 +187,18 @@ class Limits:
         ),
     ] = None
 
-    def checks(self) -> "tuple[Check, ...]":
-        """The budget, as checks that fail where it is not held.
+    def parsed(self) -> "Limits":
+        """What they say.
 
         Raises:
-            OptionError: If one cannot be read.
+            OptionError: If a condition cannot be read, or the loss is no share in [0, 1).
         """
+        from finestrec.runs.searching import Limits
         from finestrec.stability.gate import parse_budget
 
-        return tuple(parse_budget(text) for text in self.budget or ())
+        return Limits(tuple(parse_budget(text) for text in self.budget or ()), self._loss())
 
-    def loss(self) -> float | None:
-        """The largest relative loss of NDCG@10.
-
-        Raises:
-            OptionError: If it is no share, or outside [0, 1).
-        """
+    def _loss(self) -> float | None:
         from finestrec.errors import OptionError
 
         text = self.max_accuracy_loss

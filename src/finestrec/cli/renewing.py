@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import typer
 
-from finestrec.cli.options import GATE_FAILED, Choices, Entry, Limits
+from finestrec.cli.options import GATE_FAILED, Budget, Choices, Entry
 from finestrec.cli.show import comparison_table
 from finestrec.cli.terminal import Terminal
 from finestrec.config import Config
 from finestrec.errors import OptionError
 from finestrec.runs import Plan, Run, entered, load_run, read_results
 from finestrec.runs.comparing import COMPARISON, read_comparison
-from finestrec.runs.making import Maker, is_searched
+from finestrec.runs.making import Maker
 from finestrec.runs.night import Night, growing_night, next_night
 from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
@@ -34,7 +34,7 @@ class Renewal:
     choices: Choices
     entry: Entry
     terminal: Terminal
-    limits: Limits
+    budget: Budget
 
     def run(self) -> None:
         """Train, compare with the run, and show both.
@@ -49,15 +49,17 @@ class Renewal:
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
         _check_trains(stabilizer(self.method, config.recipe), self.method)
-        budget, loss = self.limits.checks(), self.limits.loss()
+        limits = self.budget.parsed()
         depth = min(config.lists.k, incumbent.config.lists.k)
-        check_names(budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
-        searched = is_searched(self.method, config, budget, loss)
+        check_names(limits.budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
         whole = incumbent.log if self.log is None else config.data.read(self.log)
         night = (next_night if self.command == "stabilize" else growing_night)(incumbent, whole)
         inputs = self._inputs(incumbent, night)
-        if searched:  # else a budget decides nothing, and may be another one when the run is looked at again
-            inputs |= {"--budget fails where": [check.text for check in budget], "--max-accuracy-loss": loss}
+        if limits.decide(
+            self.method, config
+        ):  # else a budget decides nothing, and may be another one when the run is looked at again
+            inputs |= {"--budget fails where": [check.text for check in limits.budget]}
+            inputs |= {"--max-accuracy-loss": limits.max_accuracy_loss}
         plan = Plan(self.command, config, inputs)
         with entered(self.out, plan, resume=self.entry.resume, force=self.entry.force) as new:
             self.terminal.say(_described(night))
@@ -66,9 +68,9 @@ class Renewal:
             else:
                 progress = self.terminal.progress(f"{self.method} of {config.model_name}")
                 name = (self.log or self.folder).name
-                maker = Maker(new, name, progress, budget, loss, self.terminal.tell)
+                maker = Maker(new, name, progress, limits, self.terminal.tell)
                 (maker.stabilize if self.command == "stabilize" else maker.update)(incumbent, night, self.method)
-        verdicts = judged(read_comparison(self.out / COMPARISON), budget)
+        verdicts = judged(read_comparison(self.out / COMPARISON), limits.budget)
         found = read_results(self.out).get("search")
         is_met = not any(verdict.failed for verdict in verdicts) and (found is None or found["met"])
         self._show(night, verdicts, is_met)

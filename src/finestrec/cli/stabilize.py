@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Choices, Entry, Folder, Limits, Method, OutFolder, Output
+from finestrec.cli.options import Budget, Choices, Entry, Folder, Method, OutFolder, Output
 
 
 @grouped
@@ -15,7 +15,7 @@ def stabilize(
     out: OutFolder,
     choices: Choices,
     entry: Entry,
-    limits: Limits,
+    budget: Budget,
     output: Output,
     log: Annotated[
         Path | None,
@@ -26,4 +26,4 @@ def stabilize(
     """Bring a run up to date on a new log, its lists kept as they were as far as the data allows."""
     from finestrec.cli.renewing import Renewal
 
-    Renewal("stabilize", folder, log, out, method, choices, entry, output.terminal(), limits).run()
+    Renewal("stabilize", folder, log, out, method, choices, entry, output.terminal(), budget).run()

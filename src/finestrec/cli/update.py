@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import Choices, Entry, Folder, Limits, Method, OutFolder, Output
+from finestrec.cli.options import Budget, Choices, Entry, Folder, Method, OutFolder, Output
 
 
 @grouped
@@ -16,11 +16,11 @@ def update(
     out: OutFolder,
     choices: Choices,
     entry: Entry,
-    limits: Limits,
+    budget: Budget,
     output: Output,
     method: Method = "finest",
 ) -> None:
     """The nightly job: yesterday's run and today's log in, a new run out; users and items may have grown."""
     from finestrec.cli.renewing import Renewal
 
-    Renewal("update", folder, log, out, method, choices, entry, output.terminal(), limits).run()
+    Renewal("update", folder, log, out, method, choices, entry, output.terminal(), budget).run()

@@ -82,6 +82,18 @@ def casper_rows(
     Raises:
         OptionError: If there are fewer candidates, or a word is unknown.
     """
+    cascade, mask = _candidates(log, count, max_length, candidates)
+    return rows_with_highest(log, cascade.scores(scores, seed=seed), count, mask)
+
+
+def check_casper(log: InteractionLog, count: int, *, max_length: int = 50, candidates: Candidates = "roots") -> None:
+    """Refuse what `casper_rows` would, without the scores."""
+    _candidates(log, count, max_length, candidates)
+
+
+def _candidates(
+    log: InteractionLog, count: int, max_length: int, candidates: Candidates
+) -> tuple[Cascade, NDArray[np.bool_]]:
     if candidates not in get_args(Candidates):
         raise OptionError(f"unknown candidates {candidates!r}; known are {', '.join(get_args(Candidates))}")
     cascade = Cascade.of(log, max_length)
@@ -91,7 +103,7 @@ def casper_rows(
             f"{count:,} interactions were asked for, but only {int(mask.sum()):,} of {len(log):,} are roots of the"
             " cascades; ask for fewer, or take candidates=all"
         )
-    return rows_with_highest(log, cascade.scores(scores, seed=seed), count, mask)
+    return cascade, mask
 
 
 def influence_rows(

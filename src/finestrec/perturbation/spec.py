@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from finestrec.data.log import TICKS_PER_DAY, InteractionLog
 from finestrec.errors import DataError, OptionError
 from finestrec.perturbation.edits import Kind, PerturbedLog, SubstituteRule, appended, edit, substitutes
-from finestrec.perturbation.selectors import SELECTORS, Score, listed, rows_of, total
+from finestrec.perturbation.selectors import SELECTORS, Candidates, Score, check_casper, listed, rows_of, total
 
 DEFAULT_AMOUNT = "0.001"
 CUT = "cut"
@@ -196,6 +196,9 @@ class Perturbation:
         # Whatever rows are selected, so many of them can be edited or not: a selector may take a minute, or a model.
         count = self._amount.of(len(train), "training interactions")
         self._refuse_everything(train, count)
+        if self.selector == "casper":
+            candidates = dict(self.options).get("candidates", "roots")
+            check_casper(train, count, max_length=max_length, candidates=cast(Candidates, candidates))
         if self.kind != "delete":
             substitutes(train, self.item, np.arange(min(count, 1)), seed, differing=self.kind == "replace")
 

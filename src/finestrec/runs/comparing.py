@@ -25,8 +25,14 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     write_results(folder, comparison.summary)
 
 
-def compare_served(before: Run, after: Run) -> Comparison:
-    """Compare the lists that two runs serve, to the depth that both have."""
+def compare_served(before: Run, after: Run, lists: pl.DataFrame | None = None) -> Comparison:
+    """Compare the lists that two runs serve, to the depth that both have.
+
+    Args:
+        before: The earlier one.
+        after: The later one.
+        lists: Those of the later one, where they are not in its folder yet.
+    """
     stocks = []
     for run in (before, after):
         items = run.split.log.vocabulary.items
@@ -34,7 +40,7 @@ def compare_served(before: Run, after: Run) -> Comparison:
         stocks.append(pl.DataFrame({"item_id": offered}))
     return compare(
         read_table(before.path / LISTS),
-        read_table(after.path / LISTS),
+        read_table(after.path / LISTS) if lists is None else lists,
         k=min(before.config.lists.k, after.config.lists.k),
         old_catalogue=stocks[0],
         catalogue=stocks[1],

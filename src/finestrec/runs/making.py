@@ -1,32 +1,31 @@
 """How a run folder is filled: training from scratch, and stabilizing a finished run."""
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.config import Config
-from finestrec.data.files import write_aside
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
-from finestrec.errors import DataError, OptionError
+from finestrec.errors import DataError
 from finestrec.models import NextItemModel
 from finestrec.ranking import TopLists, rank
 from finestrec.runs.comparing import COMPARISON, compare_served, write_comparison
-from finestrec.runs.folder import SEARCH, RunFolder
+from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run
+from finestrec.runs.searching import Limits, Searcher
 from finestrec.runs.tables import StoredLog, write_results
 from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge
-from finestrec.stability.gate import Check, judged
+from finestrec.stability.gate import judged
 from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
-from finestrec.stability.search import Found, Probe, Search, open_strength, searchable
+from finestrec.stability.search import Found
 from finestrec.stability.touch import erased
 from finestrec.stabilizers import Ranker, stabilizer
 from finestrec.training.progress import Progress
@@ -71,22 +70,6 @@ def _before(incumbent: Run, n_items: int) -> Ranker:
     return _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
 
 
-def is_searched(method: str, config: Config, budget: Sequence[Check], max_accuracy_loss: float | None) -> bool:
-    """Whether a budget decides the strength of a METHOD.
-
-    Raises:
-        OptionError: If a largest loss of accuracy is given where there is nothing to search.
-    """
-    if open_strength(method, config.recipe) is None:
-        if max_accuracy_loss is not None:
-            raise OptionError(
-                f"the method {method!r} has no strength to search for, or names it itself, and so cannot keep to a"
-                " largest loss of accuracy"
-            )
-        return False
-    return bool(searchable(budget)) or max_accuracy_loss is not None
-
-
 @dataclass(frozen=True)
 class Maker:
     """Fills a run folder.
@@ -95,17 +78,14 @@ class Maker:
         folder: Entered by the caller.
         data: A name of the log, for the rows.
         progress: Shown while training.
-        budget: What the change of the served lists is held against; where the method leaves its strength open, what
-            that is searched for.
-        max_accuracy_loss: The largest relative loss of NDCG@10 that stability may cost; likewise.
+        limits: What the run has to keep; where the method leaves its strength open, what that is searched for.
         on_event: Told in words how the search goes.
     """
 
     folder: RunFolder
     data: str = ""
     progress: Progress | None = None
-    budget: tuple[Check, ...] = ()
-    max_accuracy_loss: float | None = None
+    limits: Limits = field(default_factory=Limits)
     on_event: Callable[[str], None] = lambda _: None
 
     @property
@@ -149,45 +129,17 @@ class Maker:
         return self._renewed(method, incumbent, night, rows)
 
     def _renewed(self, method: str, incumbent: Run, night: Night, rows: Callable[[Run, Row], list[Row]]) -> Run:
-        found = self._searched(method, incumbent, night)
+        found = None
+        if self.limits.decide(method, self._config):
+            found = Searcher(self.folder, incumbent, night, method, self.limits, self.on_event).found()
         run = self._made(found.method if found else method, night.stored, night.train, incumbent.trained, rows, found)
         folder = self.folder.path / COMPARISON
         folder.mkdir(exist_ok=True)
         served = compare_served(incumbent, run)
-        checks = judged(served, self.budget)
+        checks = judged(served, self.limits.budget)
         served.summary["gate"] = [verdict.to_json() for verdict in checks]
         write_comparison(folder, served)
         return run
-
-    def _searched(self, method: str, incumbent: Run, night: Night) -> Found | None:
-        """The strength that the budget asks for; probes of an interrupted search are not repeated."""
-        if not is_searched(method, self._config, self.budget, self.max_accuracy_loss):
-            return None
-        path = self.folder.path / SEARCH
-        earlier = json.loads(path.read_text()) if path.is_file() else []
-        search = Search(
-            method,
-            self._config.recipe,
-            night.train,
-            self._config.seed,
-            incumbent.trained,
-            _before(incumbent, night.train.n_items),
-            searchable(self.budget),
-            self.max_accuracy_loss,
-            [Probe(**values) for values in earlier],
-            checkpoint=self.folder.path / f"checkpoint.{SEARCH}.safetensors",
-        )
-
-        def keep(probe: Probe) -> None:
-            write_aside(path, json.dumps([asdict(each) for each in search.probes], indent=1) + "\n")
-            self.on_event(f"probe: {probe.sentence()}")
-
-        search.on_probe = keep
-        found = search.run()
-        assert search.checkpoint is not None
-        search.checkpoint.unlink(missing_ok=True)
-        self.on_event(found.sentence())
-        return found
 
     @staticmethod
     def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:

@@ -76,6 +76,11 @@ class Run:
         weights = to_safetensors(self.trained.model.state_dict())
         return hashlib.blake2b(weights, digest_size=8).hexdigest()
 
+    def served(self) -> pl.DataFrame:
+        """The list of every user after all that is known; see `finestrec.recommendation.recommend`."""
+        lists = self.config.lists
+        return recommend(self.trained, self.log, lists.k, seen=lists.seen, retired=self.retired)
+
     def save(self) -> None:
         """Write weights, optimizer state and lists; the log is written when the run begins (`StoredLog.write`)."""
         state = self.trained.state
@@ -85,9 +90,7 @@ class Run:
         # With early stopping the last weights are not the model's, and training goes on from the last.
         rest = replace(state, weights={}) if self.trained.options.patience is None else state
         replace(rest, best_weights={}).save(self.path / OPTIMIZER)
-        lists = self.config.lists
-        frame = recommend(self.trained, self.log, lists.k, seen=lists.seen, retired=self.retired)
-        write_table(frame, self.path / LISTS)
+        write_table(self.served(), self.path / LISTS)
 
 
 def load_run(path: Path | str) -> Run:

@@ -33,7 +33,7 @@ from finestrec.stability.comparison import LOST_USERS, Comparison
 
 WORST = 10
 """Users that a failure names."""
-OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _EXPRESSION = re.compile(r"(?P<term>.+?)\s*(?P<op><=|>=|<|>)\s*(?P<number>[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)")
 _CALL = re.compile(r"(?P<function>lower|upper|excess)\s*\((?P<inside>.*)\)")
 _SLICE = "@slice:"
@@ -272,7 +272,7 @@ def _verdict(comparison: Comparison, check: Check, floor: Mapping[str, float]) -
         )
     if check.excess:
         value = floor[check.measure] - value if check.low_is_bad else value - floor[check.measure]
-    failed = bool(OPERATORS[check.op](value, check.threshold))
+    failed = bool(_OPERATORS[check.op](value, check.threshold))
     worst = _worst(comparison, check) if failed else []
     users = row["known"][check.measure]
     return Verdict(check, float(value), failed, abs(value - check.threshold), users, worst)
@@ -290,6 +290,6 @@ def _worst(comparison: Comparison, check: Check) -> list[dict[str, Any]]:
     if changed:
         known = known.filter(pl.col("value") < 0 if check.low_is_bad else pl.col("value") > 0)
     elif not check.excess:
-        known = known.filter(OPERATORS[check.op](pl.col("value"), check.threshold))
+        known = known.filter(_OPERATORS[check.op](pl.col("value"), check.threshold))
     order = known.sort("value", "user_id", descending=[not check.low_is_bad, False])
     return order.head(WORST).to_dicts()

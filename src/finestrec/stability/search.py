@@ -1,33 +1,29 @@
-"""The strength of a method that a budget asks for, found on validation interactions.
+"""The strength of a method that a budget asks for.
 
 A budget in the user's units says how stable lists have to be (`Jaccard@10 >= 0.8`), or how much accuracy may be given
 for it (1%). The first asks for the weakest strength that holds it, the second for the strongest. Either is an edge of a
-monotone condition: it is bracketed by factors of `STEP` (or halves, where the strength ends at 1) and then bisected.
+condition that is taken to be monotone in the strength: it is bracketed by factors of `STEP` (or by halves, where the
+strength ends at 1) and then bisected. A probe is as expensive as the method, but where the strength acts after the
+training: then all of them share one.
 
-Every probe trains on the new log without the last tenth of each history and looks at lists there, so nothing is chosen
-on test interactions. A probe is as expensive as the method, but where the strength acts after the training: then all of
-them share one.
+Lists need no targets, so a budget of stability is looked at where it has to hold, on the lists that would be served.
+Accuracy needs them, and is measured on validation interactions: nothing is chosen on test.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-import numpy as np
 from pydantic.fields import FieldInfo
 
 from finestrec.data.log import InteractionLog
-from finestrec.data.sequences import Instances
 from finestrec.data.splits import validation_split
 from finestrec.errors import OptionError
 from finestrec.measures.accuracy import ndcg
-from finestrec.measures.names import Measure, MeasureKind, parse_measure
 from finestrec.options import Options
-from finestrec.ranking import TopLists
-from finestrec.stability.gate import OPERATORS, Check
-from finestrec.stabilizers import Ranker, Recipe, stabilizer
+from finestrec.stabilizers import Recipe, stabilizer
 from finestrec.training.trained import TrainedModel
 
 STEP: Final = 4.0
@@ -41,24 +37,25 @@ DEPTH_OF_ACCURACY: Final = 10
 
 @dataclass(frozen=True)
 class Probe:
-    """What a strength came to on the validation interactions.
+    """What a strength came to.
 
     Attributes:
         strength: 0 is the method without any.
-        measures: Of the budget, means over users, by printed name.
-        ndcg: NDCG@10.
-        accuracy_loss: Relative loss of NDCG@10 against strength 0; negative for a gain.
+        budget: What was compared with the threshold, by condition; empty where accuracy is searched for.
+        holds: Whether all conditions do.
+        accuracy_loss: Relative loss of NDCG@10 against strength 0, negative for a gain; None where it is not searched
+            for.
     """
 
     strength: float
-    measures: dict[str, float]
-    ndcg: float
-    accuracy_loss: float
+    budget: dict[str, float]
+    holds: bool
+    accuracy_loss: float | None
 
     def sentence(self) -> str:
         """In words."""
-        found = [f"{name} {value:.4g}" for name, value in self.measures.items()]
-        return ", ".join([f"strength {self.strength:.4g}: NDCG@10 {-self.accuracy_loss:+.2%} against none", *found])
+        found = [f"{condition}: {value:.4g}" for condition, value in self.budget.items()]
+        return ", ".join([f"strength {self.strength:.4g}", *found, *_lost(self.accuracy_loss)])
 
 
 @dataclass(frozen=True)
@@ -68,14 +65,16 @@ class Found:
     Attributes:
         method: The METHOD with the strength that was found.
         strength: Its strength.
-        met: Whether the probe of this strength holds the budget and the limit.
+        met: Whether it holds the budget, and the limit of accuracy.
         probes: All that were tried, by strength.
+        accuracy_loss: As in a probe; also where a budget was searched for and the loss limited.
     """
 
     method: str
     strength: float
     met: bool
     probes: list[Probe]
+    accuracy_loss: float | None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Found":
@@ -90,11 +89,17 @@ class Found:
     def sentence(self) -> str:
         """In words."""
         how = "found" if self.met else "no strength within reach holds the budget; the nearest is"
-        return f"{how} {self.method} in {len(self.probes)} probes on validation interactions ({self.probe.sentence()})"
+        words = [f"{condition}: {value:.4g}" for condition, value in self.probe.budget.items()]
+        words += _lost(self.accuracy_loss)
+        return f"{how} {self.method} in {len(self.probes)} probes ({', '.join(words)})"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)
+
+
+def _lost(accuracy_loss: float | None) -> list[str]:
+    return [] if accuracy_loss is None else [f"validation NDCG@10 {-accuracy_loss:+.2%} against strength 0"]
 
 
 def open_strength(method: str, recipe: Recipe) -> str | None:
@@ -103,61 +108,32 @@ def open_strength(method: str, recipe: Recipe) -> str | None:
     return None if any(each.startswith(f"{strength}=") for each in method.split(":")[1:]) else strength
 
 
-def searchable(budget: Sequence[Check]) -> tuple[Check, ...]:
-    """The conditions that can be searched for: plain similarities and changes of lists.
-
-    The others (bounds, slices, lost users, ...) need more than a probe has.
-    """
-    plain = [check for check in budget if not (check.bound or check.excess or check.part)]
-    return tuple(check for check in plain if check.measure.partition("(")[0].partition("@")[0] in get_args(MeasureKind))
-
-
 @dataclass
 class Search:
     """Looks for the strength.
 
     Attributes:
-        method: A METHOD that does not name its strength.
+        method: A METHOD that leaves its strength open.
         recipe: Model and training.
-        log: The new training interactions.
-        seed: Drives every stream.
-        incumbent: What the method starts from.
-        before: What was served before, over the catalogue of `log`; the incumbent itself where it has not grown.
-        budget: `searchable` conditions, each a check that fails; see `finestrec.stability.gate.parse_budget`.
-        max_accuracy_loss: Largest relative loss of NDCG@10 against strength 0, or None.
+        look: Tries a METHOD of a strength.
+        max_accuracy_loss: Look for the strongest that loses no more; None to look for the weakest that holds the
+            budget.
         probes: Earlier ones, which are not repeated.
         on_probe: Told of each new probe.
-        checkpoint: Where the one training is kept of a method whose strength acts after it; every probe trains anew
-            without it.
     """
 
     method: str
     recipe: Recipe
-    log: InteractionLog
-    seed: int
-    incumbent: TrainedModel
-    before: Ranker
-    budget: Sequence[Check] = ()
+    look: Callable[[str, float], Probe]
     max_accuracy_loss: float | None = None
     probes: list[Probe] = field(default_factory=list)
     on_probe: Callable[[Probe], None] = lambda _: None
-    checkpoint: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.budget and self.max_accuracy_loss is None:
-            raise OptionError("there is no budget to search for: give a condition or a largest loss of accuracy")
         name = open_strength(self.method, self.recipe)
         if name is None:
             raise OptionError(f"the method {self.method!r} has no strength to search for, or names it itself")
         self._name = name
-        # A tenth of today's histories, not of those of the log that today's was made from.
-        held_out = validation_split(replace(self.log, origin=None))
-        self._train = held_out.train
-        self._instances: Instances = held_out.held_out(self.recipe.training.max_length)
-        self._measures = {check.measure: parse_measure(check.measure) for check in self.budget}
-        depths = [measure.depth(self.log.n_items) for measure in self._measures.values()]
-        self._depth = max([*depths, DEPTH_OF_ACCURACY])
-        self._old: TopLists | None = None
 
     def run(self) -> Found:
         """Probe until the edge is found.
@@ -165,43 +141,42 @@ class Search:
         Raises:
             TrainingError: If a probe's loss is NaN or infinite.
         """
-        # From plain to frozen lists a budget is first missed and then held; accuracy is affordable until it is not.
-        strength = self._edge(self._holds if self.budget else self._affordable, first=bool(self.budget))
+        strength = self._edge()
         probe = self._probe(strength)
         return Found(
             method=self._named(strength),
             strength=strength,
-            met=self._holds(probe) and self._affordable(probe),
+            met=self._is_met(probe),
             probes=sorted(self.probes, key=lambda each: each.strength),
+            accuracy_loss=probe.accuracy_loss,
         )
 
-    def _holds(self, probe: Probe) -> bool:
-        return not any(OPERATORS[c.op](probe.measures[c.measure], c.threshold) for c in self.budget)
+    def _is_met(self, probe: Probe) -> bool:
+        if self.max_accuracy_loss is None:
+            return probe.holds
+        assert probe.accuracy_loss is not None
+        return probe.accuracy_loss <= self.max_accuracy_loss
 
-    def _affordable(self, probe: Probe) -> bool:
-        return self.max_accuracy_loss is None or probe.accuracy_loss <= self.max_accuracy_loss
-
-    def _edge(self, condition: Callable[[Probe], bool], *, first: bool) -> float:
-        """The strength next to the edge of a condition that holds from there on (`first`) or up to there.
-
-        The strength nearest to it where there is no edge within reach.
-        """
+    def _edge(self) -> float:
+        """The strength next to the edge, on the side that is met; the nearest to it where none is within reach."""
+        # From plain to frozen lists a budget is first missed and then held; accuracy is affordable until it is not.
+        met_beyond = self.max_accuracy_loss is None
         weak, strong = 0.0, self._start
-        if condition(self._probe(weak)) == first:
+        if self._is_met(self._probe(weak)) == met_beyond:
             return weak
         for _ in range(MOST_STEPS):
-            if condition(self._probe(strong)) == first:
+            if self._is_met(self._probe(strong)) == met_beyond:
                 break
             weak, strong = strong, self._stronger(strong)
         else:
             return weak
         for _ in range(HALVINGS):
             middle = self._between(weak, strong)
-            if condition(self._probe(middle)) == first:
+            if self._is_met(self._probe(middle)) == met_beyond:
                 strong = middle
             else:
                 weak = middle
-        return strong if first else weak
+        return strong if met_beyond else weak
 
     @property
     def _option(self) -> FieldInfo:
@@ -234,28 +209,51 @@ class Search:
         known = next((probe for probe in self.probes if probe.strength == strength), None)
         if known is not None:
             return known
-        # The probe is of the strength as it is written.
-        strategy = stabilizer(self._named(strength), self.recipe)
-        checkpoint = self.checkpoint if strategy.strength_is_free else None
-        ranker = strategy.fit(self._train, self.seed, self.incumbent, checkpoint=checkpoint)
-        new = ranker.rank(self._instances, self._depth)
-        if self._old is None:
-            self._old = self.before.rank(self._instances, self._depth)
-        accuracy = float(ndcg(new.target_ranks, DEPTH_OF_ACCURACY).mean())
-        plain = self._probe(0.0).ndcg if strength else accuracy
-        probe = Probe(
-            strength=strength,
-            measures={name: self._mean(measure, self._old, new) for name, measure in self._measures.items()},
-            ndcg=accuracy,
-            accuracy_loss=1 - accuracy / plain if plain else 0.0,
-        )
+        # What is tried is the strength as it is written.
+        probe = self.look(self._named(strength), strength)
         self.probes.append(probe)
         self.on_probe(probe)
         return probe
 
-    def _mean(self, measure: Measure, old: TopLists, new: TopLists) -> float:
-        """Mean over users of the means over their instances."""
-        values = measure(old.items, new.items)
-        known = np.isfinite(values)
-        _, user, counts = np.unique(self._instances.users[known], return_inverse=True, return_counts=True)
-        return float((np.bincount(user, values[known]) / counts).mean())
+
+@dataclass
+class ValidationAccuracy:
+    """NDCG@10 that a method has on the last tenth of each history, trained without it.
+
+    Attributes:
+        recipe: Model and training.
+        log: The new training interactions.
+        seed: Drives every stream.
+        incumbent: What the method starts from.
+        checkpoint: Where a training is kept whose strength acts after it; every call trains anew without it.
+    """
+
+    recipe: Recipe
+    log: InteractionLog
+    seed: int
+    incumbent: TrainedModel
+    checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        # A tenth of today's histories, not of those of the log that today's was made from.
+        held_out = validation_split(replace(self.log, origin=None))
+        self._train = held_out.train
+        self._instances = held_out.held_out(self.recipe.training.max_length)
+
+    def __call__(self, method: str) -> float:
+        """The mean over all held-out interactions.
+
+        Args:
+            method: A METHOD.
+
+        Raises:
+            TrainingError: If the loss is NaN or infinite.
+        """
+        strategy = stabilizer(method, self.recipe)
+        checkpoint = self.checkpoint if strategy.strength_is_free else None
+        trained = strategy.fit(self._train, self.seed, self.incumbent, checkpoint=checkpoint)
+        return float(ndcg(trained.rank(self._instances, DEPTH_OF_ACCURACY).target_ranks, DEPTH_OF_ACCURACY).mean())
+
+    def loss(self, method: str, plain: float) -> float:
+        """Relative loss against another value, 0 where that is 0."""
+        return 1 - self(method) / plain if plain else 0.0

@@ -1,0 +1,126 @@
+"""The search for a method's strength in a run folder: on the lists that the run would serve."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from finestrec.config import Config
+from finestrec.data.files import write_aside
+from finestrec.errors import OptionError
+from finestrec.runs.comparing import compare_served
+from finestrec.runs.folder import SEARCH, RunFolder
+from finestrec.runs.night import Night
+from finestrec.runs.run import Run
+from finestrec.stability.gate import Check, judged
+from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
+from finestrec.stabilizers import stabilizer
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a stabilized run has to keep.
+
+    Attributes:
+        budget: Conditions of the lists that are served, each a check that fails where it is not held.
+        max_accuracy_loss: The largest relative loss of NDCG@10 that stability may cost.
+    """
+
+    budget: tuple[Check, ...] = ()
+    max_accuracy_loss: float | None = None
+
+    def decide(self, method: str, config: Config) -> bool:
+        """Whether they decide the strength of a METHOD, or are only held against what it makes.
+
+        Raises:
+            OptionError: If a loss of accuracy is limited where there is no strength to search for.
+        """
+        if open_strength(method, config.recipe) is not None:
+            return bool(self.budget) or self.max_accuracy_loss is not None
+        if self.max_accuracy_loss is not None:
+            raise OptionError(
+                f"the method {method!r} has no strength to search for, or names it itself, and so cannot keep to a"
+                " largest loss of accuracy"
+            )
+        return False
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Finds the strength that limits ask for; probes of an interrupted search are not repeated.
+
+    Attributes:
+        folder: Of the new run, entered by the caller.
+        incumbent: The run before.
+        night: The later log.
+        method: A METHOD that leaves its strength open.
+        limits: What is asked for.
+        on_event: Told in words how it goes.
+    """
+
+    folder: RunFolder
+    incumbent: Run
+    night: Night
+    method: str
+    limits: Limits
+    on_event: Callable[[str], None]
+
+    def found(self) -> Found:
+        """Search.
+
+        Raises:
+            TrainingError: If a loss is NaN or infinite.
+        """
+        path, limit = self.folder.path / SEARCH, self.limits.max_accuracy_loss
+        earlier = [Probe(**values) for values in json.loads(path.read_text())] if path.is_file() else []
+        recipe = self.folder.config.recipe
+        accuracy = ValidationAccuracy(
+            recipe, self.night.train, self.folder.config.seed, self.incumbent.trained, self._checkpoint
+        )
+        by_budget = bool(self.limits.budget)
+        look = self._served if by_budget else _Affordable(accuracy)
+        search = Search(self.method, recipe, look, None if by_budget else limit, earlier)
+
+        def keep(probe: Probe) -> None:
+            write_aside(path, json.dumps([asdict(each) for each in search.probes], indent=1) + "\n")
+            self.on_event(f"probe: {probe.sentence()}")
+
+        search.on_probe = keep
+        found = search.run()
+        if by_budget and limit is not None:
+            plain = found.method.rpartition("=")[0] + "=0"
+            loss = accuracy.loss(found.method, accuracy(plain))
+            found = replace(found, accuracy_loss=loss, met=found.met and loss <= limit)
+        self._checkpoint.unlink(missing_ok=True)
+        self.on_event(found.sentence())
+        return found
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder.path / f"checkpoint.{SEARCH}.safetensors"
+
+    def _served(self, method: str, strength: float) -> Probe:
+        """Whether the lists that the run would serve hold the budget."""
+        config, stored = self.folder.config, self.night.stored
+        strategy = stabilizer(method, config.recipe)
+        # The training of the run itself, where the strength acts after it.
+        checkpoint = self.folder.checkpoint if strategy.strength_is_free else None
+        trained = strategy.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
+        run = Run(self.folder.path, config, stored, replace(trained, log=stored.split.train))
+        verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
+        values = {verdict.check.text: verdict.value for verdict in verdicts}
+        return Probe(strength, values, not any(verdict.failed for verdict in verdicts), None)
+
+
+@dataclass
+class _Affordable:
+    """What a strength costs."""
+
+    accuracy: ValidationAccuracy
+    plain: float | None = None
+
+    def __call__(self, method: str, strength: float) -> Probe:
+        if self.plain is None:
+            self.plain = self.accuracy(method.rpartition("=")[0] + "=0")
+        loss = self.accuracy.loss(method, self.plain) if strength else 0.0
+        return Probe(strength, {}, True, loss)

@@ -31,7 +31,7 @@ class Interpolation(WarmStart):
 
     options_type: ClassVar[type[Options]] = InterpolationOptions
     strength: ClassVar[str | None] = "alpha"
-    strength_is_free: ClassVar[bool] = True
+    after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
     preserves: ClassVar[bool] = True
 
     @property

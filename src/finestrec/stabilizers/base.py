@@ -190,9 +190,9 @@ class Strategy:
     strength: ClassVar[str | None] = None
     """The one option that buys stability: the higher, the closer to the incumbent; or, of those that look at none, the
     less depends on single interactions."""
-    strength_is_free: ClassVar[bool] = False
-    """Whether the strength acts when all is trained, so that one training is enough for any number of strengths: a
-    finished checkpoint of one is taken for every other."""
+    after_training: ClassVar[frozenset[str]] = frozenset()
+    """Options that act when all is trained, so that one training is enough for any of their values: a finished
+    checkpoint of one is taken for every other."""
     preserves: ClassVar[bool] = False
     """Whether something of the incumbent is preserved beyond the start from its weights."""
 
@@ -219,8 +219,12 @@ class Strategy:
     @property
     def trained_as(self) -> str:
         """Names what is trained: a finished checkpoint of one strategy is that of every other of equal name."""
-        free = {self.strength} if self.strength_is_free and self.strength else set()
-        return f"{type(self).__name__} {self.options.model_dump_json(exclude=free)}"
+        return f"{type(self).__name__} {self.options.model_dump_json(exclude=set(self.after_training))}"
+
+    @property
+    def strength_is_free(self) -> bool:
+        """Whether all strengths share one training."""
+        return self.strength in self.after_training
 
     @property
     def epochs(self) -> float:

@@ -42,7 +42,7 @@ class Blending(Policy):
 
     options_type: ClassVar[type[Options]] = BlendingOptions
     strength: ClassVar[str | None] = "alpha"
-    strength_is_free: ClassVar[bool] = True
+    after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
 
     def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
         """The blend of two models."""

@@ -120,6 +120,7 @@ class FinestTuning(Preserving):
     """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's."""
 
     options_type: ClassVar[type[Options]] = FinestOptions
+    after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
 
     def _default_options(self) -> Options:
         return self.recipe.finest

@@ -69,7 +69,7 @@ class GapTuning(Distillation):
 
     options_type: ClassVar[type[Options]] = GapOptions
     strength: ClassVar[str | None] = "alpha"
-    strength_is_free: ClassVar[bool] = True
+    after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
 
     @property
     def comparison(self) -> Comparison:

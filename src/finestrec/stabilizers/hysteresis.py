@@ -98,7 +98,7 @@ class Hysteresis(Policy):
 
     options_type: ClassVar[type[Options]] = HysteresisOptions
     strength: ClassVar[str | None] = "tau"
-    strength_is_free: ClassVar[bool] = True
+    after_training: ClassVar[frozenset[str]] = frozenset({"tau"})
 
     def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
         """The new model's lists with hysteresis."""

@@ -99,7 +99,9 @@ def _colour(labels: Sequence[str]) -> alt.Color:
 
 def _drawn(chart: alt.TopLevelMixin) -> str:
     """On white, since a file of its own cannot take the colours of the page that shows it."""
-    shown = chart.configure(background="white", font="system-ui, sans-serif", padding=8)
+    # Room on the right: where the picture is shown letters may be wider than where it was made.
+    room = {"left": 8, "top": 8, "right": 64, "bottom": 8}
+    shown = chart.configure(background="white", font="system-ui, sans-serif", padding=room)
     return svg(
         shown.configure_view(stroke=None)
         .configure_axis(gridOpacity=0.25)

@@ -297,6 +297,9 @@ def test_simulate_models_and_methods(finestrec: Finestrec, tmp_path: Path) -> No
     assert methods["finest"]["strength"] == "weight"
     assert methods["hysteresis"]["options"]["tau"] == 1.0
     assert methods["retrain"]["summary"].startswith("Cold retraining")
+    shown = finestrec("methods").out
+    assert "[finest]" in shown
+    assert "alpha=0.3, weight=3.0" in shown
 
 
 def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path) -> None:

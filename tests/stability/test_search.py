@@ -42,7 +42,7 @@ class Stepped:
     def __call__(self, method: str, strength: float) -> Probe:
         self.looked.append((method, strength))
         beyond = strength >= self.edge
-        return Probe(strength, {"Jaccard@10 < 0.8": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0)
+        return Probe(strength, {"Jaccard@10": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0)
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ from finestrec.cli.options import Output
 @grouped
 def methods(output: Output) -> None:
     """List the methods that `--method` and `--methods` take, with their options."""
+    from rich.markup import escape
     from rich.table import Table
 
     from finestrec.stabilizers import STABILIZERS
@@ -17,9 +18,11 @@ def methods(output: Output) -> None:
     for name, method in STABILIZERS.items():
         fields = method.options_type.model_fields
         options = {key: field.default for key, field in fields.items()}
-        text = ", ".join(f"{key}={value}" for key, value in options.items())
+        text = (
+            "those of [finest]" if name == "finest" else ", ".join(f"{key}={value}" for key, value in options.items())
+        )
         summary = (method.__doc__ or "").partition("\n")[0]
-        table.add_row(name, method.kind, method.strength or "", "see [finest]" if name == "finest" else text, summary)
+        table.add_row(name, method.kind, method.strength or "", escape(text), escape(summary))
         listed.append(
             {"name": name, "kind": method.kind, "strength": method.strength, "options": options, "summary": summary}
         )

@@ -108,8 +108,13 @@ class Searcher:
         trained = strategy.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
         run = Run(self.folder.path, config, stored, replace(trained, log=stored.split.train))
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
-        values = {verdict.check.text: verdict.value for verdict in verdicts}
+        values = {_term(verdict.check): verdict.value for verdict in verdicts}
         return Probe(strength, values, not any(verdict.failed for verdict in verdicts), None)
+
+
+def _term(check: Check) -> str:
+    """What a condition is about, e.g. lower(Jaccard@10)."""
+    return check.text.rpartition(check.op)[0].strip()
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Probe:
 
     Attributes:
         strength: 0 is the method without any.
-        budget: What was compared with the threshold, by condition; empty where accuracy is searched for.
+        budget: What was compared with a threshold, e.g. of "Jaccard@10"; empty where accuracy is searched for.
         holds: Whether all conditions do.
         accuracy_loss: Relative loss of NDCG@10 against strength 0, negative for a gain; None where it is not searched
             for.
@@ -54,7 +54,7 @@ class Probe:
 
     def sentence(self) -> str:
         """In words."""
-        found = [f"{condition}: {value:.4g}" for condition, value in self.budget.items()]
+        found = [f"{name} {value:.4g}" for name, value in self.budget.items()]
         return ", ".join([f"strength {self.strength:.4g}", *found, *_lost(self.accuracy_loss)])
 
 
@@ -89,7 +89,7 @@ class Found:
     def sentence(self) -> str:
         """In words."""
         how = "found" if self.met else "no strength within reach holds the budget; the nearest is"
-        words = [f"{condition}: {value:.4g}" for condition, value in self.probe.budget.items()]
+        words = [f"{name} {value:.4g}" for name, value in self.probe.budget.items()]
         words += _lost(self.accuracy_loss)
         return f"{how} {self.method} in {len(self.probes)} probes ({', '.join(words)})"
 

@@ -61,10 +61,11 @@ def stabilizer(method: str, recipe: Recipe, progress: Progress | None = None) ->
         if key in values:
             raise OptionError(f"the method {method!r} names {key} twice")
         values[key] = value.replace("+", ",")
+    strategy = stabilizer_type(method)
     try:
-        return stabilizer_type(method).of(recipe, values, progress)
+        return strategy.of(recipe, values, progress)
     except OptionError as error:
-        raise OptionError(f"the method {method!r}: {error}") from None if values else error
+        raise OptionError(f"the method {method!r}: {error}") from None
 
 
 def stabilizer_type(method: str) -> type[Strategy]:

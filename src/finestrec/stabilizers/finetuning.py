@@ -83,7 +83,7 @@ class FineTuning(Strategy):
 
 
 class WarmStart(FineTuning):
-    """The next-item loss alone."""
+    """F epochs of next-item loss from the incumbent's weights."""
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:  # noqa: ARG002
         """The log as it is."""
@@ -117,7 +117,10 @@ class Preserving(FineTuning):
 
 
 class FinestTuning(Preserving):
-    """FINEST (see `finestrec.stabilizers.finest`); its options are the recipe's."""
+    """FINEST: F epochs on simulated perturbations that preserve the incumbent's lists.
+
+    Its options are the recipe's.
+    """
 
     options_type: ClassVar[type[Options]] = FinestOptions
     after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})

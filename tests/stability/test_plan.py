@@ -177,3 +177,14 @@ def test_one_training_is_planned_for_strengths_that_act_after_it() -> None:
         assert found[f"gaps-alpha=0.5.{end}"].shared == f"gaps-alpha=0.{end}"
         assert found[f"gaps-alpha=0.{end}"].shared is None
         assert found[f"interpolation.{end}"].shared == f"warm_start.{end}"
+
+
+def test_nothing_is_trained_for_a_regime_that_says_nothing_about_a_method() -> None:
+    methods = {
+        "retrain": PlannedMethod("cold"),
+        "bagging": PlannedMethod("cold"),
+        "hysteresis": PlannedMethod("served", over="retrain"),
+        "warm_start": PlannedMethod("tuned"),
+    }
+    found = plan([ONE], methods, ["authors-protocol"], [0], floors=False)
+    assert {training.method for training in trainings(found).values()} == {"retrain", "continue"}

@@ -228,11 +228,10 @@ class _Planner:
             return self._continued(before, seed), self._continued(after, seed)
         if how.kind == "served":  # there is no incumbent
             return None
-        if how.kind == "cold":
-            sides_ = [self._add(Training(method, log, seed)) for log in (before, after)]
-            return (sides_[0], sides_[1]) if regime == "unanchored" else None
         if regime == "authors-protocol" and not how.preserves:
             return None
+        if how.kind == "cold":
+            return self._add(Training(method, before, seed)), self._add(Training(method, after, seed))
         old = self._tuned(method, before, before, seed)
         return old, self._followed(method, regime, before, after, seed) if before is not after else old
 

@@ -114,7 +114,7 @@ class Workbench:
         work = self.plan.works[key]
         if isinstance(work, Comparison) or not isinstance(self.recipe, Recipe):
             return 1.0
-        return self._strategy(work).epochs
+        return 0.0 if work.shared else self._strategy(work).epochs
 
     def perform(self, key: str, rankers: Rankers, report: Report) -> Outcome:
         """Do a piece of work; a failure is an outcome too.

@@ -1,7 +1,7 @@
 """How a run folder is filled: training from scratch, and stabilizing a finished run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -167,8 +167,7 @@ class Maker:
         strategy = stabilizer(method, config.recipe, self.progress)
         reset_peak()
         trained = strategy.fit(train, config.seed, incumbent, checkpoint=self.folder.checkpoint)
-        # Later nights know the model by its own log: what it was dealt by is over.
-        run = Run(path, config, stored, replace(trained, log=stored.split.train))
+        run = Run.of(path, config, stored, trained)
         run.save()
         row = {
             "method": method,

@@ -47,6 +47,12 @@ class Run:
     stored: StoredLog
     trained: TrainedModel
 
+    @classmethod
+    def of(cls, path: Path, config: Config, stored: StoredLog, trained: TrainedModel) -> "Run":
+        """A run whose training has just ended."""
+        # Later nights know the model by its own log: what it was dealt by is over.
+        return cls(path, config, stored, replace(trained, log=stored.split.train))
+
     @property
     def log(self) -> InteractionLog:
         """The whole stored log, users outside the split included."""

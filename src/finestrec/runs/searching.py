@@ -106,7 +106,7 @@ class Searcher:
         # The training of the run itself, where the strength acts after it.
         checkpoint = self.folder.checkpoint if strategy.strength_is_free else None
         trained = strategy.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
-        run = Run(self.folder.path, config, stored, replace(trained, log=stored.split.train))
+        run = Run.of(self.folder.path, config, stored, trained)
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
         values = {_term(verdict.check): verdict.value for verdict in verdicts}
         return Probe(strength, values, not any(verdict.failed for verdict in verdicts), None)

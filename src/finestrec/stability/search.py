@@ -54,8 +54,7 @@ class Probe:
 
     def sentence(self) -> str:
         """In words."""
-        found = [f"{name} {value:.4g}" for name, value in self.budget.items()]
-        return ", ".join([f"strength {self.strength:.4g}", *found, *_lost(self.accuracy_loss)])
+        return ", ".join([f"strength {self.strength:.4g}", *_came_to(self.budget, self.accuracy_loss)])
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,17 @@ class Found:
     def sentence(self) -> str:
         """In words."""
         how = "found" if self.met else "no strength within reach holds the budget; the nearest is"
-        words = [f"{name} {value:.4g}" for name, value in self.probe.budget.items()]
-        words += _lost(self.accuracy_loss)
-        return f"{how} {self.method} in {len(self.probes)} probes ({', '.join(words)})"
+        words = ", ".join(_came_to(self.probe.budget, self.accuracy_loss))
+        return f"{how} {self.method} in {len(self.probes)} probes ({words})"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)
 
 
-def _lost(accuracy_loss: float | None) -> list[str]:
-    return [] if accuracy_loss is None else [f"validation NDCG@10 {-accuracy_loss:+.2%} against strength 0"]
+def _came_to(budget: Mapping[str, float], accuracy_loss: float | None) -> list[str]:
+    words = [f"{name} {value:.4g}" for name, value in budget.items()]
+    return words if accuracy_loss is None else [*words, f"validation NDCG@10 {-accuracy_loss:+.2%} against strength 0"]
 
 
 def open_strength(method: str, recipe: Recipe) -> str | None:

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor
 
 from finestrec.options import Options
 from finestrec.stabilizers.finetuning import WarmStart
-from finestrec.training.averaging import Averaging, interpolated
-from finestrec.training.state import TrainingState
-from finestrec.training.trained import TrainedModel
+from finestrec.training.averaging import Averaging
 
 
 class InterpolationOptions(Options):
@@ -38,10 +35,6 @@ class Interpolation(WarmStart):
     def trained_as(self) -> str:
         """A warm start is what is trained."""
         return WarmStart(self.recipe).trained_as
-
-    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
-        """See `FineTuning.final_weights`."""
-        return interpolated(state, anchor.model, self.options.alpha)
 
 
 class EMAOptions(Options):

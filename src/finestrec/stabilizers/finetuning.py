@@ -73,9 +73,14 @@ class FineTuning(Strategy):
         """Which average of the weights the fine-tuning ends with, if any."""
         return None
 
-    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:  # noqa: ARG002
-        """What the model is made of when the fine-tuning is over."""
-        return state.final_weights
+    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
+        """What the model is made of when the fine-tuning is over.
+
+        An option alpha that acts after the training is the anchor's share in it.
+        """
+        if "alpha" not in self.after_training:
+            return state.final_weights
+        return interpolated(state, anchor.model, self.options.alpha)
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """What the fine-tuning sees and minimises."""
@@ -138,10 +143,6 @@ class FinestTuning(Preserving):
         """Simulated perturbations and both losses."""
         options = self.recipe.finest
         return Finest(log, self.lists(anchor, options.k, log.n_items), options, self.recipe.finetuning, seed)
-
-    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
-        """See `FineTuning.final_weights`."""
-        return interpolated(state, anchor.model, self.recipe.finest.alpha)
 
 
 def finest(

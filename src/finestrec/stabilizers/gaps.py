@@ -9,10 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from finestrec.options import Options
+from finestrec.stabilizers.intruders import own_first
 from finestrec.stabilizers.teaching import Comparison, Distillation
-from finestrec.training.averaging import interpolated
-from finestrec.training.state import TrainingState
-from finestrec.training.trained import TrainedModel
 
 
 class GapOptions(Options):
@@ -41,8 +39,7 @@ def gap_loss(student: Tensor, teacher: Tensor, targets: Tensor, *, k: int, p: fl
     k = min(k, student.shape[1])
     wanted, first = teacher.topk(k)
     kept = student.gather(1, first)
-    own, own_items = student.topk(k)
-    is_new = torch.ones_like(student, dtype=torch.bool).scatter_(1, first, value=False).gather(1, own_items)
+    own, is_new = own_first(student, first)
     share = p ** torch.arange(k, device=student.device, dtype=student.dtype)
     narrower = torch.relu(wanted[:, :-1] - wanted[:, 1:] - kept[:, :-1] + kept[:, 1:])
     order = (narrower * (share[:-1] / share[:-1].sum())).sum(1)
@@ -75,7 +72,3 @@ class GapTuning(Distillation):
     def comparison(self) -> Comparison:
         """See `Distillation.comparison`."""
         return partial(gap_loss, k=self.options.k, p=self.options.p)
-
-    def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:
-        """See `FineTuning.final_weights`."""
-        return interpolated(state, anchor.model, self.options.alpha)

@@ -12,6 +12,7 @@ from finestrec.data.log import InteractionLog
 from finestrec.options import Options
 from finestrec.stabilizers.finest import Finest
 from finestrec.stabilizers.finetuning import Preserving
+from finestrec.stabilizers.intruders import own_first
 from finestrec.training.objectives import Curriculum, PositionScores
 from finestrec.training.trained import TrainedModel
 
@@ -49,9 +50,8 @@ def soft_overlap(scores: Tensor, items: Tensor, *, p: float, temperature: float)
     """
     k = items.shape[1]
     kept = scores.gather(1, items)
-    own, own_items = scores.topk(k)
     # A reference item that stands among the row's own first k is one item of the union, not two.
-    is_new = torch.ones_like(scores, dtype=torch.bool).scatter_(1, items, False).gather(1, own_items)
+    own, is_new = own_first(scores, items)
     others = torch.cat([kept, own], 1)
     counted = torch.cat([torch.ones_like(kept), is_new.to(scores.dtype)], 1)
     before = torch.sigmoid((others[:, None, :] - kept[:, :, None]) / temperature) * counted[:, None, :]

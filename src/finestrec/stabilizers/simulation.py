@@ -57,11 +57,14 @@ class OnEdits(NextItem):
     def __init__(self, log: InteractionLog, training: TrainingOptions, seed: int, simulation: Simulation) -> None:
         super().__init__(log, training, seed)
         self._log, self._simulation = log, simulation
+        self._edited: tuple[int, Windows] | None = None
 
     def windows(self, epoch: int) -> Windows:
         """The windows of the epoch's edited log."""
         super().windows(epoch)
-        return self.edited(epoch)
+        if self._edited is None or self._edited[0] != epoch:
+            self._edited = epoch, self.edited(epoch)
+        return self._edited[1]
 
     def edited(self, *indices: int) -> Windows:
         """The windows of an edited copy of the log; edits change neither their number nor their order."""

@@ -17,15 +17,15 @@ from pydantic import Field
 from torch import Tensor
 
 from finestrec.data.log import InteractionLog
-from finestrec.data.sequences import SequenceBatch, Windows, windows
+from finestrec.data.sequences import SequenceBatch, Windows
 from finestrec.errors import OptionError
 from finestrec.models import NextItemModel
 from finestrec.options import Options
 from finestrec.perturbation.edits import EditKind, SubstituteRule
 from finestrec.stabilizers.finest.losses import Term, rank_preserving_loss
 from finestrec.stabilizers.finest.references import ReferenceLists, TeacherLists
-from finestrec.stabilizers.simulation import Simulation
-from finestrec.training.objectives import PositionScores, next_item_loss
+from finestrec.stabilizers.simulation import OnEdits, Simulation
+from finestrec.training.objectives import PositionScores
 from finestrec.training.options import TrainingOptions
 
 
@@ -88,7 +88,7 @@ def _finest_loss(options: FinestOptions, scores: PositionScores, items: Tensor) 
     )
 
 
-class Finest:
+class Finest(OnEdits):
     """The curriculum of fine-tuning: a newly perturbed log every epoch, and both losses."""
 
     parts: tuple[str, ...]
@@ -123,34 +123,24 @@ class Finest:
                 "finest.teacher=batch has lists for all instances of a batch; use finest.average=instance"
             )
         self.parts = ("next_item", "rank") if options.next_item else ("rank",)
-        self._log = log
+        super().__init__(log, training, seed, Simulation(options.rho, options.kinds, options.substitute))
         self._references = references
-        self._options = options
-        self._training = training
-        self._seed = seed
+        self._finest = options
         self._loss = loss or partial(_finest_loss, options)
         self._weight = options.weight if weight is None else weight
-        self._simulation = Simulation(options.rho, options.kinds, options.substitute)
-        self._epoch = -1
 
-    def windows(self, epoch: int) -> Windows:
+    def edited(self, *indices: int) -> Windows:
         """The windows of the epoch's simulated log."""
-        if epoch != self._epoch:
-            self._epoch = epoch
-            log = self._simulation(self._log, self._seed, epoch)
-            self._windows = windows(log, self._training.max_length, self._training.window)
-            n_batches = self._windows.n_batches(self._training.batch_size)
-            self._expected = max(1, self._windows.n_dealt_instances) / n_batches
-            self._expected_preserved = max(1, self._n_preserved()) / n_batches
-        return self._windows
+        cut = super().edited(*indices)
+        self._expected_preserved = max(1, self._n_preserved(cut)) / cut.n_batches(self._options.batch_size)
+        return cut
 
     def losses(self, model: NextItemModel, batch: SequenceBatch) -> dict[str, Tensor]:
         """The next-item loss, and the rank-preserving loss where there is a reference list."""
         scores = PositionScores(model, batch)
         losses = {}
-        if self._options.next_item:
-            loss = next_item_loss(scores, batch, model.n_items, self._training, self._seed, self._epoch)
-            losses["next_item"] = loss / (self._expected * model.predicted_share)
+        if self._finest.next_item:
+            losses["next_item"] = self.next_item(scores, batch)
         items, weights = self._lists(batch, model.predicted_share)
         losses["rank"] = self._weight * (self._loss(scores, items) * weights).sum()
         return losses
@@ -165,17 +155,17 @@ class Finest:
         items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(device)
         return items, torch.from_numpy(self._weights(rows, predicted_share)).to(device)
 
-    def _n_preserved(self) -> int:
+    def _n_preserved(self, cut: Windows) -> int:
         """Instances (or users) of the epoch with a reference list: what the mean is over."""
         if isinstance(self._references, TeacherLists):
-            return self._windows.n_instances
-        instances = self._windows.instances()
+            return cut.n_instances
+        instances = cut.instances()
         rows = self._references.find(instances.ids)
         found = rows >= 0
         # By name and not by place in the batch: a row of a batch may be one instance.
         self._window_of = np.full(len(self._references), -1)
         self._window_of[rows[found]] = instances.start[found]
-        return int(found.sum()) if self._options.average == "instance" else len(np.unique(instances.start[found]))
+        return int(found.sum()) if self._finest.average == "instance" else len(np.unique(instances.start[found]))
 
     def _weights(self, rows: NDArray[np.int64], predicted_share: float) -> NDArray[np.float32]:
         """Weight of each position of a batch in the mean; 0 where there is no reference list.
@@ -183,7 +173,7 @@ class Finest:
         Where a model asks for a share of the instances, a user's mean is over those asked, and 0 for none of them.
         """
         found = rows >= 0
-        if self._options.average == "instance":
+        if self._finest.average == "instance":
             return np.asarray(found / (self._expected_preserved * predicted_share), dtype=np.float32)
         weights = np.zeros(len(rows), dtype=np.float32)
         _, window, counts = np.unique(self._window_of[rows[found]], return_inverse=True, return_counts=True)

@@ -52,7 +52,9 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
     yield from _methods(panel, with_gain=with_gain)
     if panel.gain is not None:
         text = f"Retraining on the night's log changes {ACCURACY} of the incumbent by {_percent(panel.gain)}."
-        more = "**Kept gain** is the share of it that a method has as well." if with_gain else f"So {panel.gain_note}."
+        more = (
+            "**Kept gain** is the share of it that a method has as well." if with_gain else f"Here {panel.gain_note}."
+        )
         yield from [f"{text} {more}", ""]
     yield from _picture(name, f"{OVERLAP} and {ACCURACY} of each method", frontier(panel), pictures)
     if panel.hypervolumes is not None:

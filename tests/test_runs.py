@@ -191,7 +191,7 @@ def test_a_vanished_item_keeps_its_index_and_is_not_listed(trained: Run, config:
     assert load_run(run.path).trained.model.n_items == 5
 
 
-@pytest.mark.parametrize("method", ["finest", "warm_start", "retrain"])
+@pytest.mark.parametrize("method", ["finest", "warm_start", "retrain", "hysteresis"])
 def test_a_grown_run_is_the_next_incumbent(trained: Run, config: Config, tmp_path: Path, method: str) -> None:
     rows = list(ROWS)
     run = trained
@@ -216,6 +216,47 @@ def test_new_items_are_in_none_of_the_incumbents_lists(trained: Run, config: Con
     assert row["measures"]["AverageOverlap@all"] is None
     assert "does not rank all" in row["notes"][0]
     assert row["measures"]["Jaccard@10"] == pytest.approx(5 / 6)
+
+
+def test_hysteresis_keeps_the_lists_that_were_served(trained: Run, config: Config, tmp_path: Path) -> None:
+    served = pl.read_parquet(trained.path / "lists.parquet")
+    # i2 is gone, u0 has not come back, and there is somebody new.
+    rows = [row for row in ROWS if row[1] != "i2" and row[0] != "u0"]
+    later = a_log([*rows, *(("u9", f"i{t % 2}", 200 + t) for t in range(12))])
+    runs = {}
+    for method in ("retrain", "hysteresis:tau=1e9", "hysteresis:tau=0"):
+        with entered(tmp_path / method, Plan("update", config)) as folder:
+            runs[method] = Maker(folder).update(trained, growing_night(trained, later), method)
+    plain, kept, same = ({"lists": pl.read_parquet(run.path / "lists.parquet"), "run": run} for run in runs.values())
+    assert same["lists"].equals(plain["lists"])
+    expected = served.filter(pl.col("item_id") != "i2", pl.col("user_id") != "u0")
+    of_old = kept["lists"].filter(pl.col("user_id") != "u9")
+    assert of_old.select("user_id", "item_id").equals(expected.select("user_id", "item_id"))
+    of_new = [side["lists"].filter(pl.col("user_id") == "u9") for side in (plain, kept)]
+    assert of_new[0].equals(of_new[1])
+    # Scores are today's.
+    both = of_old.join(plain["lists"], on=["user_id", "item_id"], suffix="_today")
+    assert len(both) == len(of_old)
+    assert both["score"].equals(both["score_today"], check_names=False)
+    # The run is read back with what it keeps, and is itself kept the night after.
+    loaded = load_run(kept["run"].path)
+    assert loaded.served().equals(kept["lists"])
+    with entered(tmp_path / "after", Plan("update", config)) as folder:
+        after = Maker(folder).update(loaded, growing_night(loaded, later), "hysteresis:tau=1e9")
+    ours, theirs = (pl.read_parquet(run.path / "lists.parquet") for run in (loaded, after))
+    assert theirs.equals(ours)
+
+
+def test_lists_that_are_kept_and_damaged_are_told(trained: Run, config: Config, tmp_path: Path) -> None:
+    with entered(tmp_path / "next", Plan("stabilize", config)) as folder:
+        Maker(folder).stabilize(trained, next_night(trained, trained.log), "hysteresis:over=warm_start")
+    file = tmp_path / "next/kept.parquet"
+    pl.read_parquet(file).write_parquet(file)
+    with pytest.raises(RunFolderError, match=r"kept\.parquet is truncated or damaged"):
+        load_run(tmp_path / "next")
+    file.write_bytes(b"PAR1")
+    with pytest.raises(RunFolderError, match=r"kept\.parquet is truncated or damaged"):
+        load_run(tmp_path / "next")
 
 
 def test_a_log_of_others_is_refused(trained: Run) -> None:

@@ -4,7 +4,7 @@ Lists are in order of (score descending, item index ascending), over all items, 
 unless `seen="drop"` says otherwise.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,6 +19,9 @@ from finestrec.errors import OptionError, TrainingError
 from finestrec.models import NextItemModel
 
 SeenPolicy = Literal["keep", "drop"]
+Placement = Callable[[NDArray[np.int64], Tensor, int], tuple[Tensor, Tensor]]
+"""How items get their places: of the numbers of some instances (n,), the scores of all items (n, N) and k, the items of
+the lists and their scores, each (n, k), scores first."""
 
 NO_TARGET = 0
 """The rank of a target that is not known."""
@@ -140,6 +143,7 @@ def rank(
     *,
     seen: SeenPolicy = "keep",
     unlisted: NDArray[np.bool_] | None = None,
+    placement: Placement | None = None,
 ) -> TopLists:
     """Rank all items for each instance.
 
@@ -150,6 +154,8 @@ def rank(
         seen: drop: items that the user had before the instance are not listed, wherever in the history they
             stand; lists may then end early. Targets are ranked among all items either way.
         unlisted: Items that stand in no list and rank below all others, shape (N,); none by default.
+        placement: How items get their places, by default by their scores; an item of minus infinity, which may not be
+            listed, ends the list. Targets are ranked by their scores either way.
 
     Returns:
         Lists in the order of the instances.
@@ -174,7 +180,7 @@ def rank(
         if seen == "drop":
             _refuse_nan(scores)
             scores = _without_seen(scores, instances.subset(members))  # noqa: PLW2901
-        best, columns = top_k(scores, k)
+        best, columns = top_k(scores, k) if placement is None else placement(members, scores, k)
         items[members] = columns.to(torch.int32).cpu().numpy()
         values[members] = best.float().cpu().numpy()
     if seen == "drop" or unlisted is not None:

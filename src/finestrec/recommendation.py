@@ -1,5 +1,7 @@
 """The list that a user is served: a trained model asked after the last interactions of each user."""
 
+from typing import Protocol
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -8,8 +10,16 @@ from finestrec.data.identifiers import positions
 from finestrec.data.log import NEW_INTERACTION, NO_ITEM, InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import DataError, OptionError
-from finestrec.ranking import SeenPolicy, rank
+from finestrec.ranking import Placement, SeenPolicy, rank
 from finestrec.training.trained import TrainedModel
+
+
+class Keeper(Protocol):
+    """What is kept of the lists that users were shown before."""
+
+    def placement(self, users: pl.Series, items: pl.Series) -> Placement:
+        """How items get their places, for instances of these users (n,) and these items (N,), as raw ids."""
+        ...
 
 
 def recommend(
@@ -20,6 +30,7 @@ def recommend(
     users: pl.Series | None = None,
     seen: SeenPolicy = "keep",
     retired: pl.Series | None = None,
+    keeper: Keeper | None = None,
 ) -> pl.DataFrame:
     """The k best items of every user with at least one known item.
 
@@ -32,6 +43,7 @@ def recommend(
             out (`servable` tells which). By default all.
         retired: Raw ids of items that are no longer offered.
         seen: keep: items that the user had before may be listed; drop: they never are, so a list may be shorter.
+        keeper: What is kept of earlier lists; by default items are placed by their scores.
 
     Returns:
         Columns user_id, item_id, rank (from 1) and score, one line an item.
@@ -54,11 +66,13 @@ def recommend(
     )
     items = known.vocabulary.items
     unlisted = None if retired is None else items.is_in(retired.implode()).to_numpy()
-    lists = rank(trained.model, instances, k, seen=seen, unlisted=unlisted)
+    served = known.vocabulary.users.gather(index)
+    placement = None if keeper is None else keeper.placement(served, items)
+    lists = rank(trained.model, instances, k, seen=seen, unlisted=unlisted, placement=placement)
     row, column = np.nonzero(lists.items != NO_ITEM)
     return pl.DataFrame(
         {
-            "user_id": known.vocabulary.users.gather(index[row]),
+            "user_id": served.gather(row),
             "item_id": items.gather(lists.items[row, column]),
             "rank": (column + 1).astype(np.int32),
             "score": lists.scores[row, column],

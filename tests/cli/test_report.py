@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from command_line import EPOCHS, TINY, Finestrec
 
@@ -162,6 +163,29 @@ def test_the_budget_that_is_searched_for_is_the_one_that_is_held(
     assert strong.document["results"]["search"]["accuracy_loss"] <= 0.9
 
 
+def test_a_lead_is_found_that_keeps_yesterdays_lists(
+    finestrec: Finestrec, log_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    command = ["update", run_folder, log_file, "--json", "--set", "seed=1"]
+    plain = finestrec(*command, "--method", "retrain", "--out", tmp_path / "plain")
+    before = plain.document["comparison"]["rows"][0]["measures"]["Jaccard@10"]
+    budget = ["--budget", f"Jaccard@10 >= {(before + 1) / 2}"]
+    done = finestrec(*command, "--method", "hysteresis", "--out", tmp_path / "out", *budget)
+    assert (done.code, done.document["within_budget"]) == (0, True), done.err
+    search = done.document["results"]["search"]
+    assert search["strength"] > 0
+    assert search["probes"][0]["budget"]["Jaccard@10"] == pytest.approx(before)
+    # Nothing was trained twice: the probes share the training of the run.
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "plain/model.safetensors").read_bytes()
+    # What is recommended later is what was served.
+    assert finestrec("recommend", tmp_path / "out", "--out", tmp_path / "lists.parquet").code == 0
+    again = pl.read_parquet(tmp_path / "lists.parquet")
+    assert again.equals(pl.read_parquet(tmp_path / "out/lists.parquet"))
+    assert not again.equals(pl.read_parquet(tmp_path / "plain/lists.parquet"))
+    assert finestrec(*command, "--method", "hysteresis", "--out", tmp_path / "out", *budget, "--resume").code == 0
+    assert finestrec("report", tmp_path / "out").code == 0
+
+
 def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
     command = ["stabilize", run_folder, "--out", tmp_path / "out"]
     for text in ("much", "-1%", "100%"):
@@ -169,8 +193,8 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
         assert (wrong.code, "expected a share of NDCG@10 such as 1%" in wrong.err) == (2, True)
     open_ended = finestrec(*command, "--method", "warm_start", "--max-accuracy-loss", "1%")
     assert (open_ended.code, "has no strength to search for" in open_ended.err) == (2, True)
-    served = finestrec(*command, "--method", "hysteresis:tau=1")
-    assert (served.code, "is a policy for where lists are served" in served.err) == (2, True)
+    served = finestrec(*command, "--method", "blending:alpha=0.3")
+    assert (served.code, "hysteresis needs no more than the lists that were served" in served.err) == (2, True)
     unknown = finestrec(*command, "--method", "finest:wait=3")
     assert (unknown.code, "did you mean weight?" in unknown.err) == (2, True)
     assert not (tmp_path / "out").exists()

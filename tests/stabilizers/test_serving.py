@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from chains import markov_log
 from finestrec.data.splits import split
 from finestrec.errors import OptionError, UnsupportedError
+from finestrec.ranking import rank
 from finestrec.stabilizers import Recipe, stabilizer
-from finestrec.stabilizers.hysteresis import merged_lists
+from finestrec.stabilizers.hysteresis import KeptLists, merged_lists
 
 PARTS = split(markov_log(users=40, items=20, length=15, seed=0))
 RECIPE = Recipe.of(
@@ -47,6 +49,17 @@ def test_merging_is_its_definition(scores: list[int], yesterday: list[int], dept
     best = np.lexsort((np.arange(6), -np.array(scores)))[None]
     found = merged_lists(np.float32([scores]), best, np.array([yesterday[:depth]]), tau)
     assert found[0].tolist() == slowly([float(s) for s in scores], yesterday[:depth], tau, 6)
+
+
+@given(
+    scores=st.lists(st.integers(-4, 4), min_size=6, max_size=6),
+    yesterday=st.permutations([0, 1, 2, -1, 4, -1]),
+    tau=st.integers(0, 9),
+)
+def test_places_of_no_item_are_skipped(scores: list[int], yesterday: list[int], tau: int) -> None:
+    best = np.lexsort((np.arange(6), -np.array(scores)))[None]
+    found = merged_lists(np.float32([scores]), best, np.array([yesterday]), tau)
+    assert found[0].tolist() == slowly([float(s) for s in scores], yesterday, tau, 6)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +98,53 @@ def test_stronger_policies_are_closer_to_the_incumbent(models) -> None:
         assert kept[0] < 0.9
 
 
+@pytest.mark.parametrize("policy", ["hysteresis:tau=1e9", "hysteresis:tau=0.2", "blending:alpha=1", "blending:alpha=0"])
+def test_items_that_the_incumbent_does_not_know(models, policy: str) -> None:
+    before = split(markov_log(40, 17, 15, 0)).train
+    incumbent = stabilizer("retrain", RECIPE).fit(before, 0)
+    served = stabilizer(policy, RECIPE).served(models[0], incumbent)
+    found, grown, new = (each.rank(TEST, 20).items for each in (served, served.incumbent, models[0]))
+    old = np.array([[item for item in row if item < 17] for row in grown])
+    assert (np.sort(found, 1) == np.arange(20)).all()
+    if policy == "hysteresis:tau=1e9":
+        np.testing.assert_array_equal(found[:, :17], old)
+    if policy == "blending:alpha=0":
+        np.testing.assert_array_equal(found, new)
+    # Only today's model votes on a new item.
+    if policy == "blending:alpha=1":
+        np.testing.assert_array_equal(np.array([[item for item in row if item < 17] for row in found]), old)
+
+
+def test_kept_lists_are_aligned_by_ids(models) -> None:
+    """Against the policy of audits, whose yesterday is what the incumbent ranks at the same instances."""
+    hysteresis = stabilizer("hysteresis:tau=0.3:depth=6", RECIPE)
+    some = TEST.subset(np.unique(TEST.users, return_index=True)[1])
+    expected = hysteresis.served(*models).rank(some, 8)
+    users, items = (pl.Series(prefix, [f"{prefix}{n:02}" for n in range(40)]) for prefix in "ui")
+    yesterday = models[1].rank(some, 9).items
+    lists = pl.DataFrame(
+        [
+            (users[int(user)], items[int(item)], place)
+            for user, row in zip(some.users, yesterday, strict=True)
+            for place, item in enumerate(row, 1)
+        ],
+        schema=["user_id", "item_id", "rank"],
+        orient="row",
+    ).sample(fraction=1, shuffle=True, seed=0)
+    placement = KeptLists(lists, hysteresis.options).placement(users.gather(some.users), items.head(20))
+    found = rank(models[0].model, some, 8, placement=placement)
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_nobody_was_shown_anything(models) -> None:
+    none = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32})
+    kept = KeptLists(none, stabilizer("hysteresis", RECIPE).options)
+    users = pl.Series([str(user) for user in TEST.users])
+    found = rank(models[0].model, TEST, 5, placement=kept.placement(users, pl.Series([str(i) for i in range(20)])))
+    np.testing.assert_array_equal(found.items, models[0].rank(TEST, 5).items)
+
+
 def test_a_policy_trains_the_model_that_it_serves(models) -> None:
     incumbent = models[0]
     for over in ("retrain", "warm_start"):
@@ -114,8 +174,8 @@ def test_what_cannot_be_is_told(models) -> None:
     with pytest.raises(OptionError, match="k is 0"):
         served.rank(TEST, 0)
     smaller = stabilizer("retrain", RECIPE).fit(split(markov_log(40, 19, 15, 0)).train, 0)
-    with pytest.raises(OptionError, match="20 items and the incumbent 19"):
-        stabilizer("blending", RECIPE).served(models[0], smaller)
+    with pytest.raises(OptionError, match="19 items and the incumbent 20"):
+        stabilizer("blending", RECIPE).served(smaller, models[0])
 
 
 def test_options_of_finest_stand_above_the_recipe() -> None:

@@ -56,7 +56,6 @@ def recommend(
 
     from finestrec.data.lists import check_ending, read_ids_file, write_lists
     from finestrec.recommendation import popular, servable
-    from finestrec.recommendation import recommend as recommended
     from finestrec.runs import load_run
 
     terminal = output.terminal()
@@ -69,7 +68,7 @@ def recommend(
     if users is not None:
         asked = read_ids_file(users, asked.dtype, "user_id")
     unknown = asked.filter(~servable(run.trained, run.log, asked))
-    lists = recommended(run.trained, run.log, k, users=asked, seen=seen.value, retired=run.retired)
+    lists = run.recommend(k, users=asked, seen=seen.value)
     if missing is Missing.POPULAR:
         lists = pl.concat(
             [

@@ -19,7 +19,8 @@ from finestrec.runs.night import Night, growing_night, next_night
 from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
 from finestrec.stability.search import Found
-from finestrec.stabilizers import STABILIZERS, Strategy, stabilizer
+from finestrec.stabilizers import Policy, Strategy, stabilizer
+from finestrec.stabilizers.hysteresis import Hysteresis
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Renewal:
         incumbent = load_run(self.folder)
         config = self.choices.compose(below=[incumbent.config.to_layer()])
         _check_unchanged(config, incumbent.config)
-        _check_trains(stabilizer(self.method, config.recipe), self.method)
+        _check_can_be_kept(stabilizer(self.method, config.recipe), self.method)
         limits = self.budget.parsed()
         depth = min(config.lists.k, incumbent.config.lists.k)
         check_names(limits.budget, measure_names([depth], truth=False, catalogue=True, old_catalogue=True), None)
@@ -115,14 +116,13 @@ def _budgeted(verdict: Verdict) -> str:
     return f"{word}: {verdict.check.measure} is {verdict.value:.4g}, {verdict.by:.4g} from {verdict.check.threshold:g}"
 
 
-def _check_trains(strategy: Strategy, method: str) -> None:
-    """A run folder holds one model: what two of them make when lists are served is not one."""
-    if strategy.kind == "served":
-        models = [name for name, kind in STABILIZERS.items() if kind.kind != "served"]
+def _check_can_be_kept(strategy: Strategy, method: str) -> None:
+    """A run folder holds one model and the lists that were served before."""
+    if isinstance(strategy, Policy) and not isinstance(strategy, Hysteresis):
         raise OptionError(
-            f"the method {method!r} trains nothing: it is a policy for where lists are served (`merged_lists` of"
-            " finestrec.stabilizers.hysteresis), and `finestrec audit --methods` measures it; methods that give a run"
-            f" its model are {', '.join(models)}"
+            f"the method {method!r} asks the model before too whenever lists are made, and a run folder holds one"
+            " model; `finestrec audit --methods` measures it. Of the policies of serving, hysteresis needs no more than"
+            " the lists that were served"
         )
 
 

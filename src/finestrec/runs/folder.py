@@ -29,6 +29,8 @@ CONFIG: Final = "config.toml"
 EVENTS: Final = "events.log"
 CHECKPOINT: Final = "checkpoint.safetensors"
 SEARCH: Final = "search.json"
+KEPT: Final = "kept.parquet"
+"""The lists that the run before served, where the method keeps them; its metadata has the options."""
 CELLS: Final = "cells"
 """The audits of an experiment."""
 FRONTIER: Final = "frontier.md"
@@ -42,6 +44,7 @@ OURS: Final = (
     "optimizer.safetensors",
     "references.npy",
     "lists.parquet",
+    KEPT,
     "results.json",
     "results.parquet",
     *(f"{name}.parquet" for name in TABLES),

@@ -17,7 +17,7 @@ from finestrec.ranking import TopLists, rank
 from finestrec.runs.comparing import COMPARISON, compare_served, write_comparison
 from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
-from finestrec.runs.run import Run
+from finestrec.runs.run import Run, kept_by
 from finestrec.runs.searching import Limits, Searcher
 from finestrec.runs.tables import StoredLog, write_results
 from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge
@@ -29,10 +29,11 @@ from finestrec.stability.search import Found
 from finestrec.stability.touch import erased
 from finestrec.stabilizers import Ranker, stabilizer
 from finestrec.training.progress import Progress
-from finestrec.training.trained import TrainedModel
 
 NO_TEST = "accuracy and similarity are null: the split holds nothing out"
 Row = dict[str, Any]
+_Rows = Callable[[Run, Row, Ranker], list[Row]]
+"""Rows of a new run, from what they all have; and of what makes its lists of held-out interactions."""
 
 
 def prepare(whole: InteractionLog, config: Config) -> StoredLog:
@@ -95,7 +96,7 @@ class Maker:
     def train(self, stored: StoredLog) -> Run:
         """Train from the initial weights, rank, judge and save."""
 
-        def rows(run: Run, row: Row) -> list[Row]:
+        def rows(run: Run, row: Row, _: Ranker) -> list[Row]:
             row |= {"regime": None, "reference_accuracy": None, "ndcg_change": None}
             row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
             row["accuracy"] = judge(run.trained, run.test).accuracy()
@@ -108,12 +109,12 @@ class Maker:
     def stabilize(self, incumbent: Run, night: Night, method: str) -> Run:
         """Train by a method on a later log, and compare the lists with the incumbent's on its test instances."""
 
-        def rows(run: Run, row: Row) -> list[Row]:
+        def rows(_: Run, row: Row, after: Ranker) -> list[Row]:
             # An erased user has no lists any more that could hold.
             test: Instances = incumbent.test
             gone = erased(incumbent.trained.log.lengths, night.train.lengths) | (night.stored.split.log.lengths == 0)
             test = test.subset(~gone[test.users])
-            return [self._compared(row, incumbent.trained, run.trained, test)]
+            return [self._compared(row, incumbent.trained, after, test)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -123,16 +124,16 @@ class Maker:
         Both are judged on the new run's test instances; items that are new to the incumbent stand in none of its lists.
         """
 
-        def rows(run: Run, row: Row) -> list[Row]:
-            return [self._compared(row, _before(incumbent, night.train.n_items), run.trained, run.test)]
+        def rows(run: Run, row: Row, after: Ranker) -> list[Row]:
+            return [self._compared(row, _before(incumbent, night.train.n_items), after, run.test)]
 
         return self._renewed(method, incumbent, night, rows)
 
-    def _renewed(self, method: str, incumbent: Run, night: Night, rows: Callable[[Run, Row], list[Row]]) -> Run:
+    def _renewed(self, method: str, incumbent: Run, night: Night, rows: _Rows) -> Run:
         found = None
         if self.limits.decide(method, self._config):
             found = Searcher(self.folder, incumbent, night, method, self.limits, self.on_event).found()
-        run = self._made(found.method if found else method, night.stored, night.train, incumbent.trained, rows, found)
+        run = self._made(found.method if found else method, night.stored, night.train, incumbent, rows, found)
         folder = self.folder.path / COMPARISON
         folder.mkdir(exist_ok=True)
         served = compare_served(incumbent, run)
@@ -158,17 +159,19 @@ class Maker:
         method: str,
         stored: StoredLog,
         train: InteractionLog,
-        incumbent: TrainedModel | None,
-        rows: Callable[[Run, Row], list[Row]],
+        incumbent: Run | None,
+        rows: _Rows,
         found: Found | None = None,
     ) -> Run:
         config, path = self._config, self.folder.path
         stored.write(path)
         strategy = stabilizer(method, config.recipe, self.progress)
         reset_peak()
-        trained = strategy.fit(train, config.seed, incumbent, checkpoint=self.folder.checkpoint)
-        run = Run.of(path, config, stored, trained)
+        before = incumbent.trained if incumbent else None
+        trained = strategy.trained(train, config.seed, before, checkpoint=self.folder.checkpoint)
+        run = Run.of(path, config, stored, trained, kept_by(strategy, incumbent))
         run.save()
+        after = strategy.served(trained, before) if before else trained
         row = {
             "method": method,
             "model": config.model_name,
@@ -184,5 +187,6 @@ class Maker:
             "peak_memory": peak_bytes(),
             "notes": [] if len(run.test) else [NO_TEST],
         }
-        write_results(path, {"schema": SCHEMA, "rows": rows(run, row), "search": found.to_json() if found else None})
+        search = found.to_json() if found else None
+        write_results(path, {"schema": SCHEMA, "rows": rows(run, row, after), "search": search})
         return run

@@ -19,9 +19,12 @@ from finestrec.data.splits import Split
 from finestrec.errors import OptionError, RunFolderError
 from finestrec.models import NextItemModel, build_model
 from finestrec.options import read_toml
+from finestrec.ranking import SeenPolicy
 from finestrec.recommendation import recommend
-from finestrec.runs.folder import CONFIG, require_done
-from finestrec.runs.tables import LISTS, StoredLog, damaged, write_table
+from finestrec.runs.folder import CONFIG, KEPT, require_done
+from finestrec.runs.tables import LISTS, StoredLog, damaged, read_table, write_table
+from finestrec.stabilizers import Strategy
+from finestrec.stabilizers.hysteresis import Hysteresis, HysteresisOptions, KeptLists
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
@@ -29,6 +32,7 @@ WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 WITH_MODEL = ("train", "stabilize", "update")
 """Commands whose folders hold a model."""
+_OPTIONS = "hysteresis"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +44,22 @@ class Run:
         config: All options.
         stored: The log, its split and its test interactions.
         trained: The model.
+        kept: What is kept of the lists that the run before served, if anything.
     """
 
     path: Path
     config: Config
     stored: StoredLog
     trained: TrainedModel
+    kept: KeptLists | None = None
 
     @classmethod
-    def of(cls, path: Path, config: Config, stored: StoredLog, trained: TrainedModel) -> "Run":
+    def of(
+        cls, path: Path, config: Config, stored: StoredLog, trained: TrainedModel, kept: KeptLists | None = None
+    ) -> "Run":
         """A run whose training has just ended."""
         # Later nights know the model by its own log: what it was dealt by is over.
-        return cls(path, config, stored, replace(trained, log=stored.split.train))
+        return cls(path, config, stored, replace(trained, log=stored.split.train), kept)
 
     @property
     def log(self) -> InteractionLog:
@@ -82,10 +90,13 @@ class Run:
         weights = to_safetensors(self.trained.model.state_dict())
         return hashlib.blake2b(weights, digest_size=8).hexdigest()
 
+    def recommend(self, k: int, *, users: pl.Series | None = None, seen: SeenPolicy = "keep") -> pl.DataFrame:
+        """The lists of users after all that is known of them; see `finestrec.recommendation.recommend`."""
+        return recommend(self.trained, self.log, k, users=users, seen=seen, retired=self.retired, keeper=self.kept)
+
     def served(self) -> pl.DataFrame:
-        """The list of every user after all that is known; see `finestrec.recommendation.recommend`."""
-        lists = self.config.lists
-        return recommend(self.trained, self.log, lists.k, seen=lists.seen, retired=self.retired)
+        """The list of every user."""
+        return self.recommend(self.config.lists.k, seen=self.config.lists.seen)
 
     def save(self) -> None:
         """Write weights, optimizer state and lists; the log is written when the run begins (`StoredLog.write`)."""
@@ -96,6 +107,8 @@ class Run:
         # With early stopping the last weights are not the model's, and training goes on from the last.
         rest = replace(state, weights={}) if self.trained.options.patience is None else state
         replace(rest, best_weights={}).save(self.path / OPTIMIZER)
+        if self.kept is not None:
+            write_table(self.kept.lists, self.path / KEPT, {_OPTIONS: self.kept.options.model_dump_json()})
         write_table(self.served(), self.path / LISTS)
 
 
@@ -130,7 +143,24 @@ def load_run(path: Path | str) -> Run:
     rest = TrainingState.load(path / OPTIMIZER)
     state_of_training = replace(rest, weights=rest.weights or dict(model.state_dict()))
     trained = TrainedModel(model.eval(), split.train, config.seed, config.training, state_of_training)
-    return Run(path, config, stored, trained)
+    return Run(path, config, stored, trained, _load_kept(path / KEPT))
+
+
+def kept_by(strategy: Strategy, before: Run | None) -> KeptLists | None:
+    """What a method keeps of the lists that a run served."""
+    if before is None or not isinstance(strategy, Hysteresis):
+        return None
+    return KeptLists(read_table(before.path / LISTS), strategy.options)
+
+
+def _load_kept(path: Path) -> KeptLists | None:
+    if not path.is_file():
+        return None
+    lists = read_table(path)
+    try:
+        return KeptLists(lists, HysteresisOptions.model_validate_json(pl.read_parquet_metadata(path)[_OPTIONS]))
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def _load_weights(model: NextItemModel, path: Path) -> None:

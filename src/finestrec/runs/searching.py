@@ -11,7 +11,7 @@ from finestrec.errors import OptionError
 from finestrec.runs.comparing import compare_served
 from finestrec.runs.folder import SEARCH, RunFolder
 from finestrec.runs.night import Night
-from finestrec.runs.run import Run
+from finestrec.runs.run import Run, kept_by
 from finestrec.stability.gate import Check, judged
 from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
 from finestrec.stabilizers import stabilizer
@@ -105,8 +105,8 @@ class Searcher:
         strategy = stabilizer(method, config.recipe)
         # The training of the run itself, where the strength acts after it.
         checkpoint = self.folder.checkpoint if strategy.strength_is_free else None
-        trained = strategy.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
-        run = Run.of(self.folder.path, config, stored, trained)
+        trained = strategy.trained(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
+        run = Run.of(self.folder.path, config, stored, trained, kept_by(strategy, self.incumbent))
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
         values = {_term(verdict.check): verdict.value for verdict in verdicts}
         return Probe(strength, values, not any(verdict.failed for verdict in verdicts), None)

@@ -252,6 +252,22 @@ class Strategy:
         """
         raise NotImplementedError
 
+    def trained(
+        self,
+        log: InteractionLog,
+        seed: int,
+        incumbent: TrainedModel | None = None,
+        *,
+        checkpoint: Path | None = None,
+    ) -> TrainedModel:
+        """The model alone, of a policy of serving the new one; see `fit`."""
+        model: TrainedModel = self.fit(log, seed, incumbent, checkpoint=checkpoint)
+        return model
+
+    def served(self, new: TrainedModel, incumbent: TrainedModel) -> Ranker:  # noqa: ARG002
+        """What makes the lists once the model is trained: itself, but of a policy of serving."""
+        return new
+
     @staticmethod
     def _saved(checkpoint: Path | None) -> TrainingState | None:
         return TrainingState.load(checkpoint) if checkpoint is not None and checkpoint.exists() else None

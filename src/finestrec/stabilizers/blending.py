@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -11,7 +12,6 @@ from torch import Tensor
 from finestrec.options import Options
 from finestrec.ranking import target_ranks, top_k
 from finestrec.stabilizers.serving import Policy, PolicyOptions, TwoModels
-from finestrec.training.trained import TrainedModel
 
 
 class BlendingOptions(PolicyOptions):
@@ -26,7 +26,9 @@ class _Blend(TwoModels):
         self, new: Tensor, old: Tensor, targets: Tensor, k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         alpha = self.options.alpha
-        scores = (1 - alpha) * new.log_softmax(-1) + alpha * old.log_softmax(-1)
+        today, before = new.log_softmax(-1), old.log_softmax(-1)
+        before = torch.where(before.isneginf(), today, before)  # only today's model knows the item
+        scores = (1 - alpha) * today + alpha * before
         values, items = top_k(scores, k)
         return items.int().cpu().numpy(), values.float().cpu().numpy(), target_ranks(scores, targets).cpu().numpy()
 
@@ -43,7 +45,4 @@ class Blending(Policy):
     options_type: ClassVar[type[Options]] = BlendingOptions
     strength: ClassVar[str | None] = "alpha"
     after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
-
-    def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
-        """The blend of two models."""
-        return _Blend(new, incumbent, self.options)
+    merging: ClassVar[type[TwoModels]] = _Blend

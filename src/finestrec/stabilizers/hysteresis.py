@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from finestrec.data.identifiers import positions
+from finestrec.data.log import NO_ITEM
 from finestrec.options import Options
-from finestrec.ranking import NO_TARGET, target_ranks, top_k
+from finestrec.ranking import NO_TARGET, Placement, target_ranks, top_k
 from finestrec.stabilizers.serving import Policy, PolicyOptions, TwoModels
-from finestrec.training.trained import TrainedModel
 
 
 class HysteresisOptions(PolicyOptions):
@@ -35,7 +38,7 @@ def merged_lists(
     Args:
         scores: Today's scores of all items, shape (n, N).
         best: Today's best items, best first, shape (n, k), k >= d.
-        yesterday: Yesterday's lists, best first, shape (n, d).
+        yesterday: Yesterday's lists, best first, shape (n, d); -1 is no item.
         tau: 0 or more.
 
     Returns:
@@ -54,15 +57,22 @@ def merged_lists(
     return result
 
 
-class _Kept(TwoModels):
+def _held(
+    scores: Tensor, yesterday: NDArray[np.int64], k: int, tau: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Today's scores of all items (n, N), and the first k items of `merged_lists`, k >= d."""
+    best = top_k(scores, k)[1].cpu().numpy()
+    values = scores.float().cpu().numpy()
+    return values, merged_lists(values, best, yesterday, tau)
+
+
+class _Beside(TwoModels):
     def merged(
         self, new: Tensor, old: Tensor, targets: Tensor, k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         depth = min(self.options.depth, new.shape[1])
-        best = top_k(new, max(k, depth))[1].cpu().numpy()
-        yesterday = top_k(old, depth)[1].cpu().numpy()
-        scores = new.float().cpu().numpy()
-        merged = merged_lists(scores, best, yesterday, self.options.tau)
+        known, yesterday = (tensor.cpu().numpy() for tensor in top_k(old, depth))
+        scores, merged = _held(new, np.where(np.isneginf(known), NO_ITEM, yesterday), max(k, depth), self.options.tau)
         items = merged[:, :k]
         ranks = _ranks(scores, merged[:, :depth], targets.cpu().numpy(), target_ranks(new, targets).cpu().numpy())
         return items.astype(np.int32), np.take_along_axis(scores, items, 1), ranks
@@ -88,18 +98,60 @@ def _ranks(
     return np.where(targets < 0, NO_TARGET, ranks)
 
 
+@dataclass(frozen=True, eq=False)
+class KeptLists:
+    """Lists that users were shown, whose items keep their places.
+
+    Attributes:
+        lists: Columns user_id, item_id and rank. Users without one are shown today's ranking.
+        options: tau and depth.
+    """
+
+    lists: pl.DataFrame
+    options: HysteresisOptions
+
+    def placement(self, users: pl.Series, items: pl.Series) -> Placement:
+        """How the items of today's lists get their places.
+
+        Args:
+            users: Raw id of each instance's user, shape (n,).
+            items: The catalogue's raw ids, shape (N,); items of the lists that it lacks are left out.
+        """
+        known = (
+            self.lists.select(
+                row=positions(self.lists["user_id"], users), item=positions(self.lists["item_id"], items), rank="rank"
+            )
+            .drop_nulls()
+            .sort("row", "rank")
+            .with_columns(place=pl.int_range(pl.len()).over("row"))
+            .filter(pl.col("place") < self.options.depth)
+        )
+        width = 0 if known.is_empty() else int(known["place"].max()) + 1  # type: ignore[arg-type]
+        lists = np.full((len(users), width), NO_ITEM, dtype=np.int64)
+        lists[known["row"].to_numpy(), known["place"].to_numpy()] = known["item"].to_numpy()
+
+        def place(members: NDArray[np.int64], scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+            yesterday = lists[members]
+            values = scores.gather(1, torch.from_numpy(yesterday.clip(min=0)).to(scores.device))
+            # What may not be listed today defends no place.
+            yesterday[values.isneginf().cpu().numpy()] = NO_ITEM
+            deepest = max(k, width)
+            columns = torch.from_numpy(_held(scores, yesterday, deepest, self.options.tau)[1][:, :k]).to(scores.device)
+            return scores.gather(1, columns), columns
+
+        return place
+
+
 @dataclass(frozen=True)
 class Hysteresis(Policy):
     """The new model's lists, in which yesterday's items keep their places against leads of up to tau.
 
-    See `merged_lists`; yesterday's lists are the incumbent's at the same instances. Nothing else of the incumbent is
-    needed, so a service that keeps what it served can do this with any model.
+    See `merged_lists`. In an audit yesterday's lists are the incumbent's at the same instances; in a run folder they
+    are those that the run before served. Nothing else of the incumbent is needed, so a service that keeps what it
+    served can do this with any model.
     """
 
     options_type: ClassVar[type[Options]] = HysteresisOptions
     strength: ClassVar[str | None] = "tau"
     after_training: ClassVar[frozenset[str]] = frozenset({"tau"})
-
-    def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
-        """The new model's lists with hysteresis."""
-        return _Kept(new, incumbent, self.options)
+    merging: ClassVar[type[TwoModels]] = _Beside

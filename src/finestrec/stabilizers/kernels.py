@@ -19,13 +19,13 @@ def merge(
     Args:
         scores: Shape (n, N).
         best: Shape (n, k).
-        yesterday: Shape (n, d), d <= k.
+        yesterday: Shape (n, d), d <= k; -1 is no item.
         tau: 0 or more.
         merged: Written, shape (n, k).
     """
     depth = yesterday.shape[1]
+    placed = np.zeros(scores.shape[1], dtype=np.bool_)
     for row in range(best.shape[0]):
-        placed = np.zeros(scores.shape[1], dtype=np.bool_)
         challenger, first = 0, 0
         for place in range(best.shape[1]):
             while placed[best[row, challenger]]:
@@ -33,12 +33,13 @@ def merge(
             chosen = best[row, challenger]
             if place < depth:
                 limit = scores[row, chosen] - tau
-                while first < depth and placed[yesterday[row, first]]:
+                while first < depth and (yesterday[row, first] < 0 or placed[yesterday[row, first]]):
                     first += 1
                 for number in range(first, depth):
                     item = yesterday[row, number]
-                    if not placed[item] and scores[row, item] >= limit:
+                    if item >= 0 and not placed[item] and scores[row, item] >= limit:
                         chosen = item
                         break
             merged[row, place] = chosen
             placed[chosen] = True
+        placed[merged[row]] = False

@@ -1,13 +1,14 @@
 """What serving-time policies share: lists made from a newly trained model and the incumbent, nothing trained."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -30,51 +31,28 @@ class PolicyOptions(Options):
     """How the new model is trained."""
 
 
-@dataclass(frozen=True)
-class Policy(Strategy):
-    """A policy of serving: the lists of a new model, held close to those of the incumbent."""
-
-    kind: ClassVar[Kind] = "served"
-    options_type: ClassVar[type[Options]] = PolicyOptions
-
-    def fit(
-        self,
-        log: InteractionLog,
-        seed: int,
-        incumbent: TrainedModel | None = None,
-        *,
-        checkpoint: Path | None = None,
-    ) -> "TwoModels":
-        """Train the new model, and serve it by the policy; see `Strategy.fit`."""
-        base = trained_incumbent(incumbent, type(self).__name__)
-        trainer = {"retrain": Retrain, "warm_start": WarmStart}[self.options.over]
-        new = trainer(self.recipe, progress=self.progress).fit(log, seed, base, checkpoint=checkpoint)
-        return self.served(new, base)
-
-    @abstractmethod
-    def served(self, new: TrainedModel, incumbent: TrainedModel) -> "TwoModels":
-        """What is served of two models of the same catalogue."""
-
-
 @dataclass(frozen=True, eq=False)
-class TwoModels:
+class TwoModels(ABC):
     """Base of what policies serve.
 
     Attributes:
         new: The newly trained model.
-        incumbent: The one that was served before; of the same catalogue.
+        incumbent: The one that was served before, over the same catalogue.
         options: Of the policy.
+        unknown: Items that the incumbent does not know, shape (N,); its scores of them are minus infinity.
     """
 
     new: TrainedModel
     incumbent: TrainedModel
     options: Any
+    unknown: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         ours, theirs = self.new.model.n_items, self.incumbent.model.n_items
         if ours != theirs:
             raise OptionError(
-                f"the new model has {ours} items and the incumbent {theirs}; a policy of serving needs equal catalogues"
+                f"the new model has {ours} items and the incumbent {theirs}; a policy of serving needs a catalogue that"
+                " holds the incumbent's"
             )
 
     def rank(self, instances: Instances, k: int) -> TopLists:
@@ -98,6 +76,8 @@ class TwoModels:
         ]
         with closing(pair[0]), closing(pair[1]):
             for (members, new, targets), (_, old, _) in zip(*pair, strict=True):
+                if self.unknown is not None:
+                    old = old.masked_fill(torch.from_numpy(self.unknown).to(old.device), -torch.inf)  # noqa: PLW2901
                 yield members, new, old, targets
 
     @abstractmethod
@@ -108,10 +88,53 @@ class TwoModels:
 
         Args:
             new: The new model's scores, shape (n, N).
-            old: The incumbent's scores, shape (n, N).
+            old: The incumbent's scores, shape (n, N); minus infinity for items that it does not know.
             targets: The items that did come next, shape (n,); -1 where it is unknown.
             k: Length of the lists, at most N.
 
         Returns:
             Items (n, k); their scores (n, k); ranks of the targets among all items (n,), `NO_TARGET` where unknown.
         """
+
+
+@dataclass(frozen=True)
+class Policy(Strategy):
+    """A policy of serving: the lists of a new model, held close to those of the incumbent."""
+
+    kind: ClassVar[Kind] = "served"
+    options_type: ClassVar[type[Options]] = PolicyOptions
+    merging: ClassVar[type[TwoModels]]
+    """What is served."""
+
+    def fit(
+        self,
+        log: InteractionLog,
+        seed: int,
+        incumbent: TrainedModel | None = None,
+        *,
+        checkpoint: Path | None = None,
+    ) -> TwoModels:
+        """Train the new model, and serve it by the policy; see `Strategy.fit`."""
+        base = trained_incumbent(incumbent, type(self).__name__)
+        return self.served(self.trained(log, seed, base, checkpoint=checkpoint), base)
+
+    def trained(
+        self,
+        log: InteractionLog,
+        seed: int,
+        incumbent: TrainedModel | None = None,
+        *,
+        checkpoint: Path | None = None,
+    ) -> TrainedModel:
+        """See `Strategy.trained`."""
+        trainer = {"retrain": Retrain, "warm_start": WarmStart}[self.options.over](self.recipe, progress=self.progress)
+        new: TrainedModel = trainer.fit(log, seed, incumbent, checkpoint=checkpoint)
+        return new
+
+    def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
+        """What is served of two models; the new one's catalogue may have grown."""
+        before, now = incumbent.model.n_items, new.model.n_items
+        if now <= before:
+            return self.merging(new, incumbent, self.options)
+        grown = replace(incumbent, model=self.recipe.copy_of(incumbent, now).eval())
+        return self.merging(new, grown, self.options, np.arange(now) >= before)

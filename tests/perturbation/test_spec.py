@@ -293,6 +293,13 @@ def test_amounts_of_users_and_items_count_those_with_training_interactions() -> 
         Perturbation.parse("delete:item").apply(log, 0)
 
 
+def test_the_name_of_a_file_of_ids_may_have_colons() -> None:
+    file = Path("C:/of:all/users=9.txt")
+    named = Perturbation.parse(f"insert:item:0:item=popular:ids={file}")
+    assert (named.ids, named.item) == (file, "most_popular")
+    assert Perturbation.parse(str(named)) == named
+
+
 def test_listed_users_and_items_are_touched(tmp_path: Path) -> None:
     log = of_lengths(5, 4, 6)
     (tmp_path / "users.txt").write_text("u1\n")

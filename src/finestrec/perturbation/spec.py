@@ -103,7 +103,7 @@ class Perturbation:
 
         Options are ``item=random|popular|least_popular`` for replace and insert, ``candidates=roots|all`` and
         ``scores=auto|exact|sketch`` for casper, ``on=test|self`` for influence, and ``ids=FILE`` for user and item,
-        with the amount 0.
+        with the amount 0; it stands last, since a file's name may have colons.
 
         >>> str(Perturbation.parse("insert:casper:50:item=popular:candidates=all"))
         'insert:casper:50:item=popular:candidates=all'
@@ -111,7 +111,8 @@ class Perturbation:
         Raises:
             OptionError: If a word is unknown; lists the choices.
         """
-        kind, *rest = text.split(":")
+        start, named, file = text.partition(":ids=")
+        kind, *rest = start.split(":")
         if kind not in get_args(Kind):
             raise OptionError(
                 f"unknown kind of perturbation {kind!r} in {text!r}; expected KIND:SELECTOR:AMOUNT with a kind of"
@@ -121,7 +122,7 @@ class Perturbation:
         if not rest or rest[0] not in selectors:
             found = repr(rest[0]) if rest else "nothing"
             raise OptionError(f"unknown selector {found} in {text!r}; known are {', '.join(selectors)}")
-        selector, *rest = rest
+        selector, *rest = [*rest, f"ids={file}"] if named else rest
         amount = rest.pop(0) if rest and "=" not in rest[0] else None
         if kind == "append":
             return cls("append", CUT, _days(amount, rest, text))

@@ -10,7 +10,8 @@ from finestrec.measures.accuracy import ndcg, recall, reciprocal_rank
 from finestrec.measures.names import Measure, parse_measure
 from finestrec.measures.overlap import average_overlap
 from finestrec.ranking import BEYOND_THE_LIST, NO_TARGET, TopLists
-from finestrec.stabilizers import Ranker
+from finestrec.stabilizers import Ranker, TwoModels
+from finestrec.training.trained import TrainedModel
 
 RBO_P = 0.9
 RBO = Measure("RBO", p=RBO_P)
@@ -19,6 +20,8 @@ WHOLE_CATALOGUE = "AverageOverlap@all"
 DEPTH_OF_ACCURACY = 10
 MAX_ITEMS_FOR_WHOLE_CATALOGUE = 20_000
 _FULL_RANKINGS_PER_CHUNK = 1 << 23
+_KEPT_RANKINGS = 1 << 27
+"""Places of whole rankings that are kept beside the lists, two bytes each, so that a model is asked once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +29,14 @@ class Judged:
     """A ranker and its lists on the test instances.
 
     Attributes:
-        ranker: Kept to ask for whole rankings.
+        ranker: Kept to ask for whole rankings, where there are none.
         lists: To the depth that RBO(p=0.9) needs.
+        whole: All items of each instance, best first, shape (n, N), or None.
     """
 
     ranker: Ranker
     lists: TopLists
+    whole: NDArray[np.uint16] | None = None
 
     @property
     def depth(self) -> int:
@@ -88,8 +93,27 @@ class ListComparison:
 
 
 def judge(ranker: Ranker, instances: Instances) -> Judged:
-    """Ask a ranker for its lists on the test instances."""
-    return Judged(ranker, ranker.rank(instances, RBO.depth(instances.log.n_items)))
+    """Ask a ranker for its lists on the test instances.
+
+    One of ours is asked for whole rankings at once where they are to be compared and fit into memory: to encode the
+    histories again would cost more than all else. A stranger, who may have to refuse, is asked for no more than shown.
+    """
+    n_items = instances.log.n_items
+    depth = RBO.depth(n_items)
+    fits = n_items <= MAX_ITEMS_FOR_WHOLE_CATALOGUE and len(instances) * n_items <= _KEPT_RANKINGS
+    if not (fits and isinstance(ranker, TrainedModel | TwoModels)):
+        return Judged(ranker, ranker.rank(instances, depth))
+    whole = np.empty((len(instances), n_items), dtype=np.uint16)
+    lists = TopLists(
+        items=np.empty((len(instances), depth), dtype=np.int32),
+        target_ranks=np.empty(len(instances), dtype=np.int64),
+        scores=np.empty((len(instances), depth), dtype=np.float32),
+    )
+    for chunk in _chunks(instances):
+        found = ranker.rank(instances.subset(chunk), n_items)
+        whole[chunk], lists.items[chunk] = found.items, found.items[:, :depth]
+        lists.target_ranks[chunk], lists.scores[chunk] = found.target_ranks, found.scores[:, :depth]
+    return Judged(ranker, lists, whole)
 
 
 def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
@@ -117,21 +141,30 @@ def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
             values,
             [f"{WHOLE_CATALOGUE} is null: {n_items:,} items, and whole rankings are compared up to 20,000"],
         )
-    values[WHOLE_CATALOGUE] = _whole_catalogue(old.ranker, new.ranker, instances)
+    values[WHOLE_CATALOGUE] = _whole_catalogue(old, new, instances)
     if values[WHOLE_CATALOGUE] is None:
         return ListComparison(values, [f"{WHOLE_CATALOGUE} is null: a list does not rank all {n_items:,} items"])
     return ListComparison(values, [])
 
 
-def _whole_catalogue(old: Ranker, new: Ranker, instances: Instances) -> NDArray[np.float64] | None:
+def _whole_catalogue(old: Judged, new: Judged, instances: Instances) -> NDArray[np.float64] | None:
     """Average overlap of whole rankings, shape (n,); None if a ranker leaves items out."""
-    n_items = instances.log.n_items
-    chunk = max(1, _FULL_RANKINGS_PER_CHUNK // n_items)
-    parts = [instances.subset(slice(begin, begin + chunk)) for begin in range(0, len(instances), chunk)]
     overlaps = []
-    for part in parts:
-        pair = [ranker.rank(part, n_items).items for ranker in (old, new)]
-        if any(items.shape[1] < n_items or (items[:, -1] < 0).any() for items in pair):
+    for chunk in _chunks(instances):
+        pair = [_whole(side, instances, chunk) for side in (old, new)]
+        if any(items.shape[1] < instances.log.n_items or (items[:, -1] < 0).any() for items in pair):
             return None
         overlaps.append(average_overlap(*pair))
     return np.concatenate(overlaps) if overlaps else np.empty(0)
+
+
+def _whole(side: Judged, instances: Instances, chunk: slice) -> NDArray[np.int32]:
+    if side.whole is not None:
+        return side.whole[chunk].astype(np.int32)
+    return side.ranker.rank(instances.subset(chunk), instances.log.n_items).items
+
+
+def _chunks(instances: Instances) -> list[slice]:
+    """Slices of few enough instances that whole rankings of them are small."""
+    size = max(1, _FULL_RANKINGS_PER_CHUNK // instances.log.n_items)
+    return [slice(begin, begin + size) for begin in range(0, len(instances), size)]

@@ -93,6 +93,21 @@ def test_weight_decay_acts_on_what_the_model_names(chain: InteractionLog, monkey
             assert torch.equal(with_decay[name], without[name])
 
 
+def test_long_gradients_are_clipped_and_short_ones_left_alone(chain: InteractionLog) -> None:
+    """After one step Adam's first moments are a tenth of the gradient."""
+
+    def gradient(clip_norm: float | None) -> dict[str, torch.Tensor]:
+        one_step: Any = {"epochs": 1, "batch_size": 1000, "clip_norm": clip_norm, "weight_decay": 0}
+        moments = fit(chain, "lstm", 0, model_options=SMALL, training=one_step).state.moments
+        return {key: 10 * moment for key, moment in moments.items() if key.startswith("exp_avg/")}
+
+    plain = gradient(None)
+    norm = float(torch.stack([each.square().sum() for each in plain.values()]).sum().sqrt())
+    assert same(gradient(1.01 * norm), plain)
+    for key, each in gradient(norm / 3).items():
+        torch.testing.assert_close(each, plain[key] / 3, rtol=1e-4, atol=1e-9)
+
+
 def test_a_longer_run_begins_as_the_shorter_one(chain: InteractionLog, small_recipe: Recipe) -> None:
     """Epochs are no part of any stream, so going on from E epochs equals training for more of them."""
     base = Retrain(small_recipe).fit(chain, 0)

@@ -126,9 +126,12 @@ def overview(group: str) -> str:
         f"# {group}",
         "",
         f"Made by `python -m benchmarks.evidence {group}`: anchored-update, one thread; means over seeds, 95% intervals"
-        " over users and seeds in brackets. `D` is the log as it is. The JSON files beside this page have every value.",
+        " over users and seeds in brackets. `D` is the log as it is; the last column is seconds of an epoch, beside"
+        " other work. The JSON files beside this page have every value.",
         "",
-        "| log | model | epochs | seeds | method | perturbation | " + " | ".join(MEASURES) + " | NDCG@10 change | s |",
+        "| log | model | epochs | seeds | method | perturbation | "
+        + " | ".join(MEASURES)
+        + " | NDCG@10 change | s/epoch |",
         "|---" * (len(MEASURES) + 8) + "|",
     ]
     verdicts = []
@@ -140,7 +143,7 @@ def overview(group: str) -> str:
         rows = [{**row, "options": document["options"]} for row in document["rows"]]
         result = StabilityAudit.from_json({**document, "rows": rows})
         start = f"| {part.log} | {part.model} | {part.epochs[0]} + {part.epochs[1]} | {len(part.seeds)}"
-        lines += [f"{start} | {_cells(finding)}" for finding in result.findings]
+        lines += [f"{start} | {_cells(finding, part.epochs)}" for finding in result.findings]
         verdicts += [
             "",
             f"## {part.model} on {part.log}.tsv",
@@ -150,7 +153,7 @@ def overview(group: str) -> str:
     return "\n".join([*lines, *verdicts, ""])
 
 
-def _cells(finding: Finding) -> str:
+def _cells(finding: Finding, epochs: tuple[int, int]) -> str:
     cells = []
     for name in MEASURES:
         mean, bounds = finding.measures[name], finding.intervals.get(name)
@@ -160,7 +163,9 @@ def _cells(finding: Finding) -> str:
     words = f"{change['mean']:+.1%} [{change['lower']:+.1%}, {change['upper']:+.1%}]" if change else "n/a"
     floor = "floor: " if finding.regime == "floor" else ""
     log = finding.perturbation or "D"
-    return f"{floor}{finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {finding.seconds:.0f} |"
+    base, tuning = epochs
+    seconds = finding.seconds / (tuning if finding.method.startswith(("warm_start", "finest")) else base)
+    return f"{floor}{finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {seconds:.1f} |"
 
 
 def table(name: str, result: StabilityAudit) -> str:

@@ -83,3 +83,15 @@ def test_others_may_read_the_file(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_aside(tmp_path / "missing" / "a.txt", "x")
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_failure_names_the_file_that_was_to_be_written(tmp_path: Path, names: bool) -> None:
+    path = tmp_path / "weights"
+    with pytest.raises(OSError, match="weights") as caught, aside(path) as temporary:
+        raise OSError(28, "No space left on device", *([str(temporary)] if names else []))
+    assert caught.value.filename == str(path)
+    other = OSError(2, "No such file", "elsewhere")
+    with pytest.raises(OSError, match="elsewhere"), aside(path):
+        raise other
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,11 @@ from pathlib import Path
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` for the caller to write; synced and renamed to `path` on success."""
+    """A temporary path beside `path` for the caller to write; synced and renamed to `path` on success.
+
+    Raises:
+        OSError: If it cannot be written, as on a full disk; names `path`.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -19,6 +23,11 @@ def aside(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        # A write that fails names no file, and nobody knows the temporary one.
+        if error.errno is not None and error.filename in {None, name}:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """What every model has to keep, whatever is inside."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_padding_and_company_do_not_change_scores(name: str) -> None:
     alone = model.scores(model.hidden(batch_of([[4, 9]])))[0]
     among = model.scores(model.hidden(batch_of([[1, 2, 3, 5, 6, 7], [4, 9], [8]])))[1, :2]
     torch.testing.assert_close(alone, among, rtol=1e-4, atol=1e-5)
+
+
+@each_model
+def test_where_little_is_asked_the_answer_is_the_same(name: str) -> None:
+    model, whole = evaluated(name), batch_of([[1, 2, 3, 5, 6, 7], [4, 9], [8]])
+    last = torch.tensor([5, 7, 12])
+    little = replace(whole, positions=last, targets=torch.zeros(3, dtype=torch.long), ids=np.zeros(3, dtype=np.int64))
+    hidden = model.hidden(little)
+    assert hidden.shape == (3, 6, 16)
+    torch.testing.assert_close(
+        little.at_positions(hidden), little.at_positions(model.hidden(whole)), rtol=1e-4, atol=1e-5
+    )
 
 
 @each_causal_model

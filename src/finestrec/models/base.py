@@ -132,6 +132,21 @@ class NextItemModel(nn.Module, ABC):
         """
 
 
+def few_positions(model: nn.Module, batch: SequenceBatch) -> Tensor | None:
+    """The predicted positions, where a last layer is worth computing for them alone; else None.
+
+    Ranking asks for the end of a row only. In training nearly all positions are predicted, and the shapes that dropout
+    draws masks for must not depend on how many.
+    """
+    return batch.positions if not model.training and 2 * len(batch.positions) < batch.items.numel() else None
+
+
+def at_their_places(x: Tensor, batch: SequenceBatch) -> Tensor:
+    """States of the predicted positions (P, D) among zeros, shape (B, L, D)."""
+    B, L = batch.items.shape
+    return x.new_zeros(B * L, x.shape[1]).index_copy(0, batch.positions, x).view(B, L, x.shape[1])
+
+
 _CHEAPER_AT_ONCE = 32
 """Up to so many items in the catalogue for each one asked for, one product with all of them takes less time, forward
 and backward, than to copy the rows asked for at each position: 25 times less at a thousand items and 200 asked for."""

@@ -22,7 +22,7 @@ from finestrec.data.masking import every_mask_once, mask_behind, random_masks
 from finestrec.data.sequences import MASK, PADDING, Instances, SequenceBatch, Windows
 from finestrec.errors import OptionError
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
-from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel
+from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places
 
 
 class BERT4RecOptions(AttentionOptions):
@@ -91,7 +91,7 @@ class BERT4Rec(NextItemModel):
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
         """Hidden states, shape (B, L, D); zeros where nothing is predicted."""
-        B, L = batch.items.shape
+        L = batch.items.shape[1]
         x: Tensor = torch.where((batch.items == MASK)[..., None], self.mask, self.items(batch.items))
         from_end = batch.lengths[:, None] - 1 - torch.arange(L, device=x.device)
         x = self.dropout(self.norm(x + F.embedding(from_end.clamp(min=0), self.positions(L))))
@@ -100,7 +100,7 @@ class BERT4Rec(NextItemModel):
             x = block(x, readable)
         x = self.blocks[-1](x, readable, only=batch.positions)  # (P, D)
         x = self.output_norm(F.gelu(self.output(x)))
-        return x.new_zeros(B * L, x.shape[1]).index_copy(0, batch.positions, x).view(B, L, x.shape[1])
+        return at_their_places(x, batch)
 
     def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
         """See `NextItemModel.scores`."""

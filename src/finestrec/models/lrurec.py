@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
-from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel
+from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
 # Axes: B rows, L positions, D hidden, C = 2 D complex channels, 4 D inner width of the feed-forward part.
 
@@ -108,12 +108,20 @@ class LRUBlock(nn.Module):
         self.outer_norm = nn.LayerNorm(D)
         self.dropout = Dropout(options.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape (L, B, D) to (L, B, D)."""
+    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
+        """Shape (L, B, D) to (L, B, D).
+
+        Args:
+            x: Shape (L, B, D).
+            only: Indices into the L * B positions, shape (P,): the result is wanted for these alone, and its shape is
+                (P, D).
+        """
         gamma = self.log_gamma.exp().repeat_interleave(2)
         u = F.linear(x, self.project_in.weight * gamma[:, None], self.project_in.bias * gamma)  # (L, B, 2C)
         decay = torch.polar(torch.exp(-self.log_nu.exp()), self.log_theta.exp())
         h = LinearRecurrence.apply(u, decay)  # type: ignore[no-untyped-call]
+        if only is not None:
+            x, h = (each.flatten(0, 1).index_select(0, only) for each in (x, h))
         x = self.norm(self.dropout(self.project_out(h)) + x)
         y = self.outer(self.dropout(F.gelu(self.inner(x))))
         return self.outer_norm(self.dropout(y) + x)  # type: ignore[no-any-return]
@@ -137,12 +145,16 @@ class LRURec(NextItemModel):
                 nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04)
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
-        """Hidden states, shape (B, L, D)."""
+        """Hidden states, shape (B, L, D); zeros where nothing is predicted, if that is most of them."""
         x: Tensor = self.items(batch.items.T)  # (L, B, D): each step of the recurrence is one contiguous slice
         x = self.norm(self.dropout(x))
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        return x.transpose(0, 1)
+        wanted = few_positions(self, batch)
+        if wanted is None:
+            return self.blocks[-1](x).transpose(0, 1)  # type: ignore[no-any-return]
+        B, L = batch.items.shape
+        return at_their_places(self.blocks[-1](x, wanted % L * B + wanted // L), batch)
 
     def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
         """See `NextItemModel.scores`."""

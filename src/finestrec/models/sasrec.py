@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
-from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel
+from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
 
 class SASRec(NextItemModel):
@@ -39,11 +39,13 @@ class SASRec(NextItemModel):
         nn.init.normal_(self.positions.weight, std=D**-0.5)
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
-        """Hidden states, shape (B, L, D)."""
+        """Hidden states, shape (B, L, D); zeros where nothing is predicted, if that is most of them."""
         x = self.dropout(self.items(batch.items) + self.positions(batch.items.shape[1]))
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        return self.norm(x)  # type: ignore[no-any-return]
+        only = few_positions(self, batch)
+        x = self.norm(self.blocks[-1](x, only=only))
+        return x if only is None else at_their_places(x, batch)
 
     def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
         """See `NextItemModel.scores`."""

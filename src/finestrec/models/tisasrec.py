@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
-from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel
+from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
 # Axes: B rows, L positions, D hidden, H heads, d = D / H channels of a head, R interval values.
 
@@ -109,23 +109,25 @@ class TiSASRec(NextItemModel):
                 nn.init.normal_(parameter, std=D**-0.5)
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
-        """Hidden states, shape (B, L, D)."""
+        """Hidden states, shape (B, L, D); zeros where nothing is predicted, if that is most of them."""
         L = batch.items.shape[1]
         intervals = relative_intervals(batch.times)
         n_intervals = (
             int(intervals.max()) + 1 if len(intervals) else 1
         )  # fewer than the tables have where users come at regular times
+        context = (
+            self.position_keys(L),
+            self.position_values(L),
+            self.interval_keys[:n_intervals],
+            self.interval_values[:n_intervals],
+            intervals,
+        )
         x = self.dropout(self.items(batch.items))
-        for block in self.blocks:
-            x = block(
-                x,
-                self.position_keys(L),
-                self.position_values(L),
-                self.interval_keys[:n_intervals],
-                self.interval_values[:n_intervals],
-                intervals,
-            )
-        return self.norm(x)  # type: ignore[no-any-return]
+        for block in self.blocks[:-1]:
+            x = block(x, *context)
+        only = few_positions(self, batch)
+        x = self.norm(self.blocks[-1](x, *context, only=only))
+        return x if only is None else at_their_places(x, batch)
 
     def scores(self, hidden: Tensor, items: Tensor | None = None) -> Tensor:
         """See `NextItemModel.scores`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 
 from finestrec.data.files import write_aside
@@ -22,6 +23,7 @@ from finestrec.data.sources import read_log
 from finestrec.data.splits import split
 from finestrec.models import MODELS
 from finestrec.stability.audit import audit
+from finestrec.stability.markdown import table
 from finestrec.stability.results import Finding, StabilityAudit
 from finestrec.stability.rows import AuditRow
 from finestrec.stabilizers import Recipe
@@ -108,9 +110,10 @@ def run(name: str, out: Path) -> StabilityAudit:
         (RESULTS / group).mkdir(exist_ok=True)
         write_aside(RESULTS / group / f"{rest}.json", text)
         write_aside(RESULTS / group / "README.md", overview(group))
+        write_aside(RESULTS / group / f"{rest}-slices.md", slices(name, result))
     else:
         write_aside(RESULTS / f"{name}.json", text)
-        write_aside(RESULTS / f"{name}.md", table(name, result))
+        write_aside(RESULTS / f"{name}.md", page(name, result))
     return result
 
 
@@ -153,6 +156,31 @@ def overview(group: str) -> str:
     return "\n".join([*lines, *verdicts, ""])
 
 
+def slices(name: str, result: StabilityAudit) -> str:
+    """Who is unstable: Jaccard@10 of groups of instances, methods side by side, for each perturbation."""
+    part = PARTS[name]
+    lines = [
+        f"# Who is unstable: {part.model} on {part.log}.tsv",
+        "",
+        f"Made by `python -m benchmarks.evidence {name}`: Jaccard@10 with the incumbent's lists, anchored-update; 95%"
+        " intervals over users and seeds in brackets. Popularity and target rank are of the item that came next.",
+    ]
+    found = result.tables["slices"].filter(
+        pl.col("regime") == "anchored-update", pl.col("measure") == "Jaccard@10", pl.col("method").is_in(part.methods)
+    )
+    cell = pl.struct("mean", "lower", "upper").map_elements(
+        lambda of: "{mean:.3f} [{lower:.3f}, {upper:.3f}]".format(**of), return_dtype=pl.String
+    )
+    for perturbation in part.perturbations:
+        wide = (
+            found.filter(pl.col("perturbation") == perturbation)
+            .with_columns(cell=cell)
+            .pivot("method", index=["slice", "group"], values="cell", maintain_order=True)
+        )
+        lines += ["", f"## {perturbation}", "", *table(wide.columns, [[str(v) for v in row] for row in wide.rows()])]
+    return "\n".join(lines)
+
+
 def _cells(finding: Finding, epochs: tuple[int, int]) -> str:
     cells = []
     for name in MEASURES:
@@ -168,7 +196,7 @@ def _cells(finding: Finding, epochs: tuple[int, int]) -> str:
     return f"{floor}{finding.method} | {log} | " + " | ".join(cells) + f" | {words} | {seconds:.1f} |"
 
 
-def table(name: str, result: StabilityAudit) -> str:
+def page(name: str, result: StabilityAudit) -> str:
     """The page of one part."""
     part = PARTS[name]
     first = result.rows[0]

@@ -135,6 +135,10 @@ def test_kept_lists_are_aligned_by_ids(models) -> None:
     found = rank(models[0].model, some, 8, placement=placement)
     np.testing.assert_array_equal(found.items, expected.items)
     np.testing.assert_array_equal(found.scores, expected.scores)
+    # A user may be asked for twice.
+    twice = KeptLists(lists, hysteresis.options).placement(users.gather(np.repeat(some.users, 2)), items.head(20))
+    again = rank(models[0].model, some.subset(np.repeat(np.arange(len(some)), 2)), 8, placement=twice)
+    np.testing.assert_array_equal(again.items, np.repeat(expected.items, 2, axis=0))
 
 
 def test_nobody_was_shown_anything(models) -> None:

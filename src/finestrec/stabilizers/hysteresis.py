@@ -117,11 +117,11 @@ class KeptLists:
             users: Raw id of each instance's user, shape (n,).
             items: The catalogue's raw ids, shape (N,); items of the lists that it lacks are left out.
         """
+        shown = self.lists.select("user_id", "rank", item=positions(self.lists["item_id"], items)).drop_nulls()
         known = (
-            self.lists.select(
-                row=positions(self.lists["user_id"], users), item=positions(self.lists["item_id"], items), rank="rank"
-            )
-            .drop_nulls()
+            pl.DataFrame({"user_id": users})
+            .with_row_index("row")
+            .join(shown, on="user_id")
             .sort("row", "rank")
             .with_columns(place=pl.int_range(pl.len()).over("row"))
             .filter(pl.col("place") < self.options.depth)

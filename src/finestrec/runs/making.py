@@ -168,7 +168,7 @@ class Maker:
         strategy = stabilizer(method, config.recipe, self.progress)
         reset_peak()
         before = incumbent.trained if incumbent else None
-        trained = strategy.trained(train, config.seed, before, checkpoint=self.folder.checkpoint)
+        trained = strategy.trainer.fit(train, config.seed, before, checkpoint=self.folder.checkpoint)
         run = Run.of(path, config, stored, trained, kept_by(strategy, incumbent))
         run.save()
         after = strategy.served(trained, before) if before else trained

@@ -105,7 +105,7 @@ class Searcher:
         strategy = stabilizer(method, config.recipe)
         # The training of the run itself, where the strength acts after it.
         checkpoint = self.folder.checkpoint if strategy.strength_is_free else None
-        trained = strategy.trained(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
+        trained = strategy.trainer.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
         run = Run.of(self.folder.path, config, stored, trained, kept_by(strategy, self.incumbent))
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
         values = {_term(verdict.check): verdict.value for verdict in verdicts}

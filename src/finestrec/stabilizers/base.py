@@ -252,17 +252,10 @@ class Strategy:
         """
         raise NotImplementedError
 
-    def trained(
-        self,
-        log: InteractionLog,
-        seed: int,
-        incumbent: TrainedModel | None = None,
-        *,
-        checkpoint: Path | None = None,
-    ) -> TrainedModel:
-        """The model alone, of a policy of serving the new one; see `fit`."""
-        model: TrainedModel = self.fit(log, seed, incumbent, checkpoint=checkpoint)
-        return model
+    @property
+    def trainer(self) -> "Strategy":
+        """What trains the model: itself, but of a policy of serving."""
+        return self
 
     def served(self, new: TrainedModel, incumbent: TrainedModel) -> Ranker:  # noqa: ARG002
         """What makes the lists once the model is trained: itself, but of a policy of serving."""

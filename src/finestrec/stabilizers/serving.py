@@ -116,20 +116,13 @@ class Policy(Strategy):
     ) -> TwoModels:
         """Train the new model, and serve it by the policy; see `Strategy.fit`."""
         base = trained_incumbent(incumbent, type(self).__name__)
-        return self.served(self.trained(log, seed, base, checkpoint=checkpoint), base)
+        return self.served(self.trainer.fit(log, seed, base, checkpoint=checkpoint), base)
 
-    def trained(
-        self,
-        log: InteractionLog,
-        seed: int,
-        incumbent: TrainedModel | None = None,
-        *,
-        checkpoint: Path | None = None,
-    ) -> TrainedModel:
-        """See `Strategy.trained`."""
-        trainer = {"retrain": Retrain, "warm_start": WarmStart}[self.options.over](self.recipe, progress=self.progress)
-        new: TrainedModel = trainer.fit(log, seed, incumbent, checkpoint=checkpoint)
-        return new
+    @property
+    def trainer(self) -> Strategy:
+        """What trains the new model."""
+        kinds: dict[str, type[Strategy]] = {"retrain": Retrain, "warm_start": WarmStart}
+        return kinds[self.options.over](self.recipe, progress=self.progress)
 
     def served(self, new: TrainedModel, incumbent: TrainedModel) -> TwoModels:
         """What is served of two models; the new one's catalogue may have grown."""

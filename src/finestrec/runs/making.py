@@ -20,7 +20,7 @@ from finestrec.runs.night import Night
 from finestrec.runs.run import Run, kept_by
 from finestrec.runs.searching import Limits, Searcher
 from finestrec.runs.tables import StoredLog, write_results
-from finestrec.stability.comparing import MEASURES, WHOLE_CATALOGUE, compare, judge
+from finestrec.stability.comparing import DEPTH_OF_ACCURACY, MEASURES, WHOLE_CATALOGUE, Judged, compare, judge
 from finestrec.stability.gate import judged
 from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
@@ -99,7 +99,8 @@ class Maker:
         def rows(run: Run, row: Row, _: Ranker) -> list[Row]:
             row |= {"regime": None, "reference_accuracy": None, "ndcg_change": None}
             row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))
-            row["accuracy"] = judge(run.trained, run.test).accuracy()
+            # Nothing is compared, so no list is needed beyond what accuracy looks at.
+            row["accuracy"] = Judged(run.trained, run.trained.rank(run.test, DEPTH_OF_ACCURACY)).accuracy()
             if len(run.test):
                 row["notes"] = ["similarity is null: there is nothing to compare with"]
             return [row]

@@ -184,6 +184,10 @@ def test_a_lead_is_found_that_keeps_yesterdays_lists(
     assert not again.equals(pl.read_parquet(tmp_path / "plain/lists.parquet"))
     assert finestrec(*command, "--method", "hysteresis", "--out", tmp_path / "out", *budget, "--resume").code == 0
     assert finestrec("report", tmp_path / "out").code == 0
+    # Without them it would serve other lists.
+    (tmp_path / "out/kept.parquet").unlink()
+    lost = finestrec("recommend", tmp_path / "out", "--out", tmp_path / "others.parquet")
+    assert (lost.code, "kept.parquet is missing; make the run again" in lost.err) == (2, True)
 
 
 def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:

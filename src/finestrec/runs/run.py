@@ -23,7 +23,7 @@ from finestrec.ranking import SeenPolicy
 from finestrec.recommendation import recommend
 from finestrec.runs.folder import CONFIG, KEPT, require_done
 from finestrec.runs.tables import LISTS, StoredLog, damaged, read_table, write_table
-from finestrec.stabilizers import Strategy
+from finestrec.stabilizers import Strategy, stabilizer_type
 from finestrec.stabilizers.hysteresis import Hysteresis, HysteresisOptions, KeptLists
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
@@ -143,7 +143,9 @@ def load_run(path: Path | str) -> Run:
     rest = TrainingState.load(path / OPTIMIZER)
     state_of_training = replace(rest, weights=rest.weights or dict(model.state_dict()))
     trained = TrainedModel(model.eval(), split.train, config.seed, config.training, state_of_training)
-    return Run(path, config, stored, trained, _load_kept(path / KEPT))
+    method = state.inputs.get("method", "retrain")
+    kept = _load_kept(path / KEPT, is_needed=issubclass(stabilizer_type(method), Hysteresis))
+    return Run(path, config, stored, trained, kept)
 
 
 def kept_by(strategy: Strategy, before: Run | None) -> KeptLists | None:
@@ -153,8 +155,9 @@ def kept_by(strategy: Strategy, before: Run | None) -> KeptLists | None:
     return KeptLists(read_table(before.path / LISTS), strategy.options)
 
 
-def _load_kept(path: Path) -> KeptLists | None:
-    if not path.is_file():
+def _load_kept(path: Path, *, is_needed: bool) -> KeptLists | None:
+    # Without the lists a run would serve others than it was compared by.
+    if not (is_needed or path.is_file()):
         return None
     lists = read_table(path)
     try:

@@ -28,7 +28,7 @@ from finestrec.data.splits import split
 from finestrec.models.base import Dropout
 from finestrec.models.masks import LEVELS
 from finestrec.perturbation.spec import Perturbation
-from finestrec.stability.comparing import compare, judge
+from finestrec.stability.comparing import compare_judged, judge
 from finestrec.stabilizers import Recipe, stabilizer
 
 _DEAL = Windows.deal
@@ -85,7 +85,7 @@ def main() -> None:
             "another seed, nothing deleted": (base, trained(parts.train, 1)),
         }
         for label, (old, new) in pairs.items():
-            means = compare(old, new, test).means()
+            means = compare_judged(old, new, test).means()
             print(f"{model:8}{label:44}" + "".join(f"{means[name]:16.4f}" for name in names), flush=True)
 
 

@@ -15,7 +15,7 @@ from benchmarks.training import REDDIT
 from finestrec.data.sources import read_log
 from finestrec.data.splits import split, validation_split
 from finestrec.perturbation.spec import Perturbation
-from finestrec.stability.comparing import Judged, compare, judge
+from finestrec.stability.comparing import Judged, compare_judged, judge
 from finestrec.stabilizers import FinestTuning, Recipe, Retrain, WarmStart
 
 WEIGHTS = (0.3, 1.0, 3.0, 10.0)
@@ -40,7 +40,7 @@ def main() -> None:
     print(f"| {arguments.model} | " + " | ".join(names) + " |\n|---" + "|---:" * len(names) + "|")
 
     def show(label: str, side: Judged) -> None:
-        values = {**compare(before, side, test).means(), **side.accuracy()}
+        values = {**compare_judged(before, side, test).means(), **side.accuracy()}
         print(f"| {label} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |", flush=True)
 
     show("incumbent", before)

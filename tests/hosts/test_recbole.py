@@ -18,7 +18,7 @@ from finestrec.errors import DataError, OptionError
 from finestrec.models.adapters import TorchModel, adapt_recbole, from_recbole
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.audit import audit
-from finestrec.stability.comparing import compare, judge
+from finestrec.stability.comparing import compare_judged, judge
 from finestrec.stabilizers import Recipe, WarmStart
 from finestrec.stabilizers.finetuning import finest
 from finestrec.training.trained import TrainedModel
@@ -131,7 +131,7 @@ def test_finest_tunes_the_model_itself_and_keeps_its_lists(name: str, host: Host
     before = {key: value.clone() for key, value in model.module.state_dict().items()}
     tuned = finest(base, edited, options=options, in_place=True)
     stable = judge(tuned, test)
-    kept, lost = (compare(old, side, test).means()["RBO(p=0.9)"] or 0 for side in (stable, warm))
+    kept, lost = (compare_judged(old, side, test).means()["RBO(p=0.9)"] or 0 for side in (stable, warm))
     assert kept > lost
     now = host.fitted(name)[0].state_dict()
     assert any(not torch.equal(now[key], before[key]) for key in now)

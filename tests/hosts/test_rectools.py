@@ -15,7 +15,7 @@ from finestrec.errors import DataError, OptionError
 from finestrec.models.adapters import TorchModel, adapt_rectools, from_rectools
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.audit import audit
-from finestrec.stability.comparing import compare, judge
+from finestrec.stability.comparing import compare_judged, judge
 from finestrec.stabilizers import Recipe, WarmStart
 from finestrec.stabilizers.finetuning import finest
 from finestrec.training.trained import TrainedModel
@@ -114,7 +114,7 @@ def test_finest_tunes_the_model_itself_and_keeps_its_lists(name: str, host: Host
     before = {key: value.clone() for key, value in model.module.state_dict().items()}
     tuned = finest(base, edited, options=options, in_place=True)
     stable = judge(tuned, test)
-    kept, lost = (compare(old, side, test).means()["RBO(p=0.9)"] or 0 for side in (stable, warm))
+    kept, lost = (compare_judged(old, side, test).means()["RBO(p=0.9)"] or 0 for side in (stable, warm))
     assert kept > lost
     test_lists_are_what_rectools_recommends(name, host)  # its own recommend has the new weights
     now = host.models[name].torch_model.state_dict()

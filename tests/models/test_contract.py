@@ -15,7 +15,7 @@ from finestrec.errors import OptionError
 from finestrec.measures.accuracy import recall
 from finestrec.models import MODELS, NextItemModel, build_model
 from finestrec.perturbation.spec import Perturbation
-from finestrec.stability.comparing import compare, judge
+from finestrec.stability.comparing import compare_judged, judge
 from finestrec.stabilizers import FinestTuning, Recipe, Retrain, WarmStart
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import fit
@@ -219,7 +219,7 @@ def test_finest_raises_the_stability_at_no_loss(name: str, chain: InteractionLog
         until = before.accuracy()["NDCG@10"]
         for cls in lost:
             side = judge(cls(recipe).fit(changed, seed, incumbent), test)
-            held, after = compare(before, side, test).means()["RBO(p=0.9)"], side.accuracy()["NDCG@10"]
+            held, after = compare_judged(before, side, test).means()["RBO(p=0.9)"], side.accuracy()["NDCG@10"]
             assert held is not None
             assert after is not None
             assert until is not None

@@ -11,7 +11,7 @@ from finestrec.data.splits import split
 from finestrec.measures.overlap import average_overlap
 from finestrec.ranking import TopLists
 from finestrec.stability import comparing
-from finestrec.stability.comparing import WHOLE_CATALOGUE, compare, judge
+from finestrec.stability.comparing import WHOLE_CATALOGUE, compare_judged, judge
 from finestrec.stabilizers import Recipe, stabilizer
 
 PARTS = split(markov_log(users=40, items=20, length=15, seed=0))
@@ -36,8 +36,8 @@ def test_whole_rankings_are_kept_and_change_nothing(models: list[Any], monkeypat
         np.testing.assert_array_equal(judged.whole, model.rank(TEST, 20).items)
         for name in ("items", "target_ranks", "scores"):
             np.testing.assert_array_equal(getattr(judged.lists, name), getattr(asked_again.lists, name), err_msg=name)
-    found, expected = compare(*at_once, TEST), compare(*by_and_by, TEST)
-    assert found.means() == expected.means() == compare(at_once[0], by_and_by[1], TEST).means()
+    found, expected = compare_judged(*at_once, TEST), compare_judged(*by_and_by, TEST)
+    assert found.means() == expected.means() == compare_judged(at_once[0], by_and_by[1], TEST).means()
     overlaps = average_overlap(*(model.rank(TEST, 20).items for model in models))
     np.testing.assert_array_equal(found.values[WHOLE_CATALOGUE], overlaps)
 

@@ -14,7 +14,7 @@ from finestrec.errors import DataError, OptionError, UnsupportedError
 from finestrec.measures.overlap import rbo_extrapolated
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.audit import audit
-from finestrec.stability.comparing import Judged, compare, judge
+from finestrec.stability.comparing import Judged, compare_judged, judge
 from finestrec.stability.recommenders import from_callable
 from finestrec.stabilizers import FinestTuning, Recipe
 
@@ -69,7 +69,7 @@ def test_lists_are_audited_to_their_depth_on_first_instances(parts: Split) -> No
 
 def test_lists_of_everything_have_every_measure(parts: Split) -> None:
     all_of_it = judged(parts, popular_after_own, 500)
-    comparison = compare(all_of_it, all_of_it, parts.held_out(50))
+    comparison = compare_judged(all_of_it, all_of_it, parts.held_out(50))
     assert comparison.notes == []
     assert comparison.means()["RBO(p=0.9)"] == 1.0
     assert comparison.means()["AverageOverlap@all"] == 1.0
@@ -78,7 +78,7 @@ def test_lists_of_everything_have_every_measure(parts: Split) -> None:
 
 def test_below_ten_items_there_is_no_accuracy_at_ten(parts: Split) -> None:
     five = judged(parts, popular_after_own, 5)
-    means = compare(five, five, parts.held_out(50)).means()
+    means = compare_judged(five, five, parts.held_out(50)).means()
     assert means["RBO(p=0.9)@5"] == 1.0
     assert means["Jaccard@10"] is None
     assert five.accuracy() == {"MRR": None, "Recall@10": None, "NDCG@10": None}
@@ -145,7 +145,7 @@ def test_lists_that_are_none_are_refused(fit: Any, message: str, parts: Split) -
 def test_a_repeated_item_is_refused(parts: Split) -> None:
     twice = judged(parts, fixed(lambda users, k: [[1, 1]] * len(users)), 2)
     with pytest.raises(DataError, match="a list holds an item once"):
-        compare(twice, twice, parts.held_out(50))
+        compare_judged(twice, twice, parts.held_out(50))
 
 
 def test_what_cannot_be_asked_is_said(parts: Split, small_recipe: Recipe) -> None:

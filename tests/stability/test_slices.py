@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import split
+from finestrec.data.tables import open_frame
+from finestrec.data.usertables import read_user_table
 from finestrec.errors import DataError
 from finestrec.perturbation.edits import edit
-from finestrec.stability.slices import (
-    accuracy_slices,
-    change_slices,
-    log_slices,
-    quarters,
-    user_slices,
-)
+from finestrec.stability.groups import quarters
+from finestrec.stability.slices import accuracy_slices, change_slices, log_slices, table_slices
 
 DAY = 86_400
 
@@ -94,6 +91,10 @@ def test_erased_users_and_items_are_told_apart_from_touched_ones(log: Interactio
     assert found["erased_item_listed"].to_list() == (["yes", "no"] * len(test))[: len(test)]
 
 
+def slices_of(table: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
+    return table_slices(read_user_table(open_frame(table, "users")), log.vocabulary)
+
+
 def test_columns_of_users_are_joined_by_raw_id(log: InteractionLog) -> None:
     table = pl.DataFrame(
         {
@@ -103,7 +104,7 @@ def test_columns_of_users_are_joined_by_raw_id(log: InteractionLog) -> None:
             "paying": [True, False, True, True, False],
         }
     )
-    found = user_slices(table, log.vocabulary)
+    found = slices_of(table, log)
     none = "(none given)"
     assert found["country"].to_list() == ["DE", none, none, "FR", none, none, none, "DE"]
     assert found["tier"].to_list() == [none, "2", none, "10", none, none, none, "2"]
@@ -114,26 +115,26 @@ def test_columns_of_users_are_joined_by_raw_id(log: InteractionLog) -> None:
 def test_a_column_of_many_numbers_is_quartered(log: InteractionLog) -> None:
     many = InteractionLog.from_frame(pl.DataFrame({"user": range(40), "item": 1, "timestamp": range(40)}))
     table = pl.DataFrame({"user_id": range(40), "age": range(40)})
-    assert user_slices(table, many.vocabulary)["age"].unique().len() == 4
+    assert slices_of(table, many)["age"].unique().len() == 4
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"user_id": [1, 2]}, "has the column user_id only"),
-        ({"user_id": [1, 1], "a": [1, 2]}, "the user 1 more than once"),
-        ({"user_id": [100, 200], "a": [1, 2]}, "none of the log's 8 users"),
+        ({"user_id": [1, 2]}, "has user ids and no other column"),
+        ({"user_id": [1, 1], "a": [1, 2]}, "user 1 has more than one row"),
+        ({"user_id": [100, 200], "a": [1, 2]}, "none of the 8 users of the log"),
         ({"user_id": [1, 2], "touch": [1, 2]}, "a column touch, which every audit has itself"),
         ({"user_id": [1, 2], "Jaccard@10": [1, 2]}, "a column Jaccard@10, which every audit has itself"),
     ],
 )
 def test_unusable_tables_of_users_are_refused(columns: dict[str, Any], message: str, log: InteractionLog) -> None:
     with pytest.raises(DataError, match=message):
-        user_slices(pl.DataFrame(columns), log.vocabulary)
+        slices_of(pl.DataFrame(columns), log)
 
 
 def test_a_column_of_names_is_no_slice() -> None:
     log = InteractionLog.from_frame(pl.DataFrame({"user": range(60), "item": 1, "timestamp": range(60)}))
     table = pl.DataFrame({"user_id": range(60), "name": [f"n{i}" for i in range(60)]})
-    with pytest.raises(DataError, match="the users' column name has 60 different values"):
-        user_slices(table, log.vocabulary)
+    with pytest.raises(DataError, match="column 'name': 60 different values; slices are made of at most 50"):
+        slices_of(table, log)

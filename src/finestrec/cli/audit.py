@@ -61,12 +61,13 @@ def audit(
     ] = None,
 ) -> None:
     """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
-    from finestrec.data.lists import read_user_table
+    from finestrec.data.tables import open_file
+    from finestrec.data.usertables import read_user_table
     from finestrec.runs import Plan, entered, read_results
     from finestrec.runs.auditing import audit_into, check_audit
     from finestrec.runs.making import prepare
     from finestrec.stability.results import StabilityAudit
-    from finestrec.stability.slices import table_fingerprint, user_slices
+    from finestrec.stability.slices import table_slices
 
     terminal = output.terminal()
     entry.refuse_inside(out, log, users)
@@ -84,11 +85,10 @@ def audit(
     parts = prepare(whole, config).split
     check_audit(what, parts, engine, config.recipe)
     inputs = {"fingerprint of LOG": whole.fingerprint, **what}
-    table = None
     if users is not None:
-        table = read_user_table(users, parts.log.vocabulary.users.dtype)
-        user_slices(table, parts.log.vocabulary)  # refused now, not after the first training
-        inputs["fingerprint of --users"] = table_fingerprint(table)
+        known = read_user_table(open_file(users, label="users"))
+        table_slices(known, parts.log.vocabulary)  # refused now, not after the first training
+        inputs["fingerprint of --users"] = known.fingerprint
     plan = Plan("audit", config, inputs)
     with entered(out, plan, resume=entry.resume, force=entry.force) as folder:
         if folder.finished:
@@ -100,7 +100,7 @@ def audit(
                 config.recipe,
                 **what,
                 data=log.name,
-                users=table,
+                users=users,
                 jobs=jobs,
                 engine=engine,
                 on_event=terminal.tell,

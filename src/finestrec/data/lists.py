@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import polars as pl
 
@@ -11,7 +11,6 @@ from finestrec.data.files import aside
 from finestrec.data.tables import PARQUET
 from finestrec.errors import DataError
 
-USER: Final = "user_id"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -62,34 +61,6 @@ def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "it
             f"{path.name} names no {column.removesuffix('_id')}s; expected one id a line, or a column {column}"
         )
     return _of_type(ids, dtype, column, path.name)
-
-
-def read_user_table(path: Path, dtype: pl.DataType) -> pl.DataFrame:
-    """A table of users: user_id and other columns, numbers as numbers.
-
-    Args:
-        path: Parquet, csv or tsv with a column user_id.
-        dtype: Type of the ids of the log.
-
-    Raises:
-        DataError: If the file is missing, has no such column, or a user has no id or one that can be none of the log.
-    """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    if path.suffix.lower() not in (*_SEPARATORS, *PARQUET):
-        raise DataError(f"{path.name}: a table of users is read from .parquet, .csv or .tsv")
-    with _readable(path):
-        if path.suffix.lower() in PARQUET:
-            frame = pl.read_parquet(path, glob=False)
-        else:
-            separator = _SEPARATORS[path.suffix.lower()]
-            # Ids stay as they are written: 007 is not 7.
-            types = {USER: pl.String}
-            frame = pl.read_csv(path, separator=separator, schema_overrides=types, infer_schema_length=None, glob=False)
-    _check_column(frame, USER, path)
-    if frame[USER].null_count():
-        raise DataError(f"{path.name}, row {frame[USER].is_null().arg_max()}: the user has no id")
-    return frame.with_columns(_of_type(frame[USER], dtype, USER, path.name))
 
 
 def _of_type(ids: pl.Series, dtype: pl.DataType, column: str, name: str) -> pl.Series:

@@ -1,10 +1,11 @@
 """Tables from files and frames, of which columns are read by position."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from finestrec.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    Source: TypeAlias = str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame
 
 PARQUET = (".parquet", ".pq")
 
@@ -44,6 +47,13 @@ class Table:
     def place(self, at: int) -> Place:
         """Where the values of a column stand."""
         return Place(self.source, self.names[at], self.first_line)
+
+
+def open_source(source: "Source", label: str) -> Table:
+    """A file or a frame, by `open_file` or `open_frame`."""
+    if isinstance(source, str | os.PathLike):
+        return open_file(Path(source), label=label)
+    return open_frame(source, label)
 
 
 def open_file(path: Path, is_header: Callable[[list[str]], bool] = lambda _: True, label: str = "") -> Table:

@@ -20,7 +20,7 @@ from finestrec.runs.night import Night
 from finestrec.runs.run import Run, kept_by
 from finestrec.runs.searching import Limits, Searcher
 from finestrec.runs.tables import StoredLog, write_results
-from finestrec.stability.comparing import DEPTH_OF_ACCURACY, MEASURES, WHOLE_CATALOGUE, Judged, compare, judge
+from finestrec.stability.comparing import DEPTH_OF_ACCURACY, MEASURES, WHOLE_CATALOGUE, Judged, compare_judged, judge
 from finestrec.stability.gate import judged
 from finestrec.stability.instances import instance_table, row_values
 from finestrec.stability.memory import peak_bytes, reset_peak
@@ -148,7 +148,7 @@ class Maker:
         old, new = judge(before, test), judge(after, test)
         row |= {"regime": "anchored-update", "n_instances": len(test)}
         if len(test):
-            comparison = compare(old, new, test)
+            comparison = compare_judged(old, new, test)
             return row | row_values(instance_table(old, new, comparison, test)) | {"notes": comparison.notes}
         row["accuracy"], row["reference_accuracy"] = new.accuracy(), old.accuracy()
         row["measures"] = dict.fromkeys((*MEASURES, WHOLE_CATALOGUE))

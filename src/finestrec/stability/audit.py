@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import polars as pl
 import torch
 
 from finestrec.data.splits import Split
+from finestrec.data.tables import open_source
+from finestrec.data.usertables import read_user_table
 from finestrec.errors import DataError, OptionError
 from finestrec.models import model_name
 from finestrec.perturbation.spec import Perturbation
@@ -27,9 +28,12 @@ from finestrec.stability.plan import Comparison, PlannedMethod, plan
 from finestrec.stability.recommenders import ListFitter
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Regime
-from finestrec.stability.slices import table_fingerprint, user_slices
+from finestrec.stability.slices import table_slices
 from finestrec.stability.work import Factory, Workbench
 from finestrec.stabilizers import Fitter, Policy, Recipe, stabilizer
+
+if TYPE_CHECKING:
+    from finestrec.data.tables import Source
 
 REGIMES: tuple[Regime, ...] = ("anchored-update", "authors-protocol")
 METHODS = ("retrain", "warm_start", "finest")
@@ -51,7 +55,7 @@ def audit(
     max_length: int = 50,
     folder: Path | None = None,
     data: str = "",
-    users: pl.DataFrame | None = None,
+    users: "Source | None" = None,
     jobs: int | None = None,
     engine: EngineName = "local",
     on_event: OnEvent | None = None,
@@ -82,7 +86,7 @@ def audit(
         folder: Where finished trainings are kept, by default for the time of the call only; a rerun with the same
             arguments does what is missing. What fitters return is not kept, only what came of the comparisons.
         data: A name of the log, for the rows.
-        users: A column user_id of raw ids, and others that the results are sliced by as well.
+        users: A file or a frame, one row a user: user_id, and others that the results are sliced by as well.
         jobs: How many jobs at a time. By default one, in this process; with the engine ray as many as it has CPUs for.
             Several run in spawned processes, each with one thread where the recipe says nothing else: a script then
             calls this under `if __name__ == "__main__":`, and fitters are given by what makes them.
@@ -118,11 +122,12 @@ def audit(
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
     for perturbation in parsed:
         perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
-    slices = None if users is None else user_slices(users, split.log.vocabulary)
+    known = None if users is None else read_user_table(open_source(users, "users"))
+    slices = None if known is None else table_slices(known, split.log.vocabulary)
     what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
-        identity["users"] = None if users is None else table_fingerprint(users)
+        identity["users"] = None if known is None else known.fingerprint
         table = JobTable(path, identity)
         bench = Workbench(what, split, test, recipe, path, max_length, threads, slices)
         grid = Grid(what, table, bench, on_event or (lambda _: None), progress or JobsProgress())

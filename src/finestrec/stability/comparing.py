@@ -116,7 +116,7 @@ def judge(ranker: Ranker, instances: Instances) -> Judged:
     return Judged(ranker, lists, whole)
 
 
-def compare(old: Judged, new: Judged, instances: Instances) -> ListComparison:
+def compare_judged(old: Judged, new: Judged, instances: Instances) -> ListComparison:
     """Compare the lists of two rankers, instance by instance.
 
     What looks deeper than the lists go is None; RBO is then also given at their depth.

@@ -18,29 +18,27 @@ RankDisplacement is a mean over users of whom an item was kept; accuracy and fli
 interactions. Intervals are percentile bootstraps over users (`finestrec.stability.statistics`).
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from finestrec.data.log import NO_ITEM
-from finestrec.data.tables import Table, open_file, open_frame
+from finestrec.data.tables import open_source
+from finestrec.data.usertables import read_user_table
 from finestrec.errors import OptionError
 from finestrec.measures.movement import ranks_in
 from finestrec.measures.names import Measure, MeasureKind
 from finestrec.measures.relevance import mrr_at, ndcg_at, recall_at
-from finestrec.stability.pairing import Pairs, Truth, paired, read_item_set, read_slices
+from finestrec.stability.groups import user_slices
+from finestrec.stability.pairing import Pairs, Truth, paired, read_item_set
 from finestrec.stability.statistics import bootstrap_means
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    Source: TypeAlias = str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame
+    from finestrec.data.tables import Source
 
 SCHEMA = 1
 P = 0.9
@@ -147,19 +145,24 @@ def compare(
         OptionError: If k is none.
     """
     depths = checked_depths(k)
-    tables = {
-        "OLD": _opened(old, "OLD"),
-        "NEW": _opened(new, "NEW"),
-        "truth": _opened(truth, "truth"),
-        "users": _opened(users, "users"),
-        "catalogue": _opened(catalogue, "catalogue"),
-        "old catalogue": _opened(old_catalogue, "old catalogue"),
+    given = {
+        "OLD": old,
+        "NEW": new,
+        "truth": truth,
+        "users": users,
+        "catalogue": catalogue,
+        "old catalogue": old_catalogue,
     }
+    tables = {label: None if source is None else open_source(source, label) for label, source in given.items()}
     before, after = tables["OLD"], tables["NEW"]
     assert before is not None
     assert after is not None
     pairs = paired(before, after, max(depths))
-    slices, notes = read_slices(tables["users"], pairs) if tables["users"] else (pl.DataFrame(), [])
+    slices, notes = pl.DataFrame(), list[str]()
+    if tables["users"]:
+        slices, notes = user_slices(
+            read_user_table(tables["users"]), pairs.users, is_text=pairs.is_text, owner="the lists"
+        )
     held_out = Truth.read(tables["truth"], pairs) if tables["truth"] else None
     stock = {side: read_item_set(table, pairs) for side in ("catalogue", "old catalogue") if (table := tables[side])}
     values, items = _measured(pairs, depths, stock.get("catalogue"), stock.get("old catalogue"))
@@ -188,14 +191,6 @@ def checked_depths(k: int | Sequence[int]) -> list[int]:
     if not depths or min(depths) < 1 or len(set(depths)) < len(depths):
         raise OptionError(f"k is {', '.join(map(str, depths)) or 'nothing'}; expected different numbers from 1")
     return depths
-
-
-def _opened(source: "Source | None", label: str) -> Table | None:
-    if source is None:
-        return None
-    if isinstance(source, str | os.PathLike):
-        return open_file(Path(source), label=label)
-    return open_frame(source, label)
 
 
 def _measure(kind: MeasureKind, k: int) -> Measure:
@@ -263,7 +258,7 @@ def _rows(values: Values, slices: pl.DataFrame, pairs: Pairs, seed: int) -> list
     for key, value in (("measures", len(pairs.only_old) / n_old), ("lower", None), ("upper", None), ("known", n_old)):
         rows[0][key][LOST_USERS] = value
     for column in slices.columns:
-        for value in sorted(slices[column].unique().to_list()):
+        for value in slices[column].unique().sort():
             here = (slices[column] == value).arg_true().to_numpy()
             rows.append(_row((column, value), values, here, seed))
     return rows
@@ -348,7 +343,7 @@ def _catalogue_notes(items: pl.DataFrame) -> list[str]:
 
 def _user_frame(pairs: Pairs, values: Values, slices: pl.DataFrame) -> pl.DataFrame:
     both = pl.DataFrame({"user_id": pairs.users, "side": pl.repeat("both", len(pairs.users), eager=True), **values})
-    both = both.with_columns(slices[name].alias(f"slice:{name}") for name in slices.columns)
+    both = both.with_columns(slices[name].cast(pl.String).alias(f"slice:{name}") for name in slices.columns)
     # A user without held-out interactions has no accuracy: null, and never NaN.
     both = both.with_columns(pl.col(name).fill_nan(None) for name in values)
     alone = [

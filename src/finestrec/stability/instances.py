@@ -28,7 +28,7 @@ from finestrec.stability.comparing import (
     Judged,
     ListComparison,
     accuracies,
-    compare,
+    compare_judged,
 )
 from finestrec.stability.slices import COLUMNS, ERASED, TOUCH, accuracy_slices, change_slices
 from finestrec.stability.statistics import BootstrapMeans, Interval, bootstrap_means
@@ -84,7 +84,7 @@ def compared(
         after: The training log of the new side.
         slices: Groups of the instances that need no lists, one line an instance.
     """
-    comparison = compare(old, new, test)
+    comparison = compare_judged(old, new, test)
     columns = change_slices(before, after, test, old.lists.items)
     if (old.lists.target_ranks > 0).all():
         columns = accuracy_slices(old.lists.target_ranks, test.users).hstack(columns)

@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from finestrec.data.columns import LIST_SYNONYMS, required_column
 from finestrec.data.identifiers import alike, positions, read_ids
 from finestrec.data.log import NO_ITEM
-from finestrec.data.places import shown
 from finestrec.data.tables import Table
 from finestrec.data.userlists import UserLists, raw_lists, read_lists
 from finestrec.errors import DataError
 
 CHUNK = 1 << 18
 """Pairs of lists that are compared at a time."""
-MAX_SLICES = 50
-"""Values of a column of users; more of them are no slices but ids or measurements."""
-NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,46 +198,3 @@ def read_item_set(table: Table, pairs: Pairs) -> NDArray[np.bool_]:
     ids = read_ids(column, table.place(at))
     known, own = alike([(pairs.vocabulary, pairs.is_text, "the lists"), (ids, table.is_text, table.source)], "item")
     return known.is_in(own.unique().implode()).to_numpy()
-
-
-def read_slices(table: Table, pairs: Pairs) -> tuple[pl.DataFrame, list[str]]:
-    """What is known of each common user, as text.
-
-    Args:
-        table: One row a user: a column of user ids, and others to slice by.
-        pairs: The lists.
-
-    Returns:
-        A column a property, shape (n,), with "(none)" where there is no value or no row; and notes.
-
-    Raises:
-        DataError: If the table is not usable, has a user twice or too many values in a column.
-    """
-    at = required_column(table.names, LIST_SYNONYMS["user"], "user", table.source)
-    others = [where for where in range(len(table.names)) if where != at]
-    if not others:
-        raise DataError(f"{table.source} has user ids and no other column; expected columns to slice by")
-    column, *properties = table.read([at, *others])
-    ids = read_ids(column, table.place(at))
-    if ids.n_unique() < len(ids):
-        user = ids.filter(ids.is_duplicated())[0]
-        raise DataError(f"{table.source}: user {shown(user)} has more than one row; expected one row a user")
-    users, own = alike([(pairs.users, pairs.is_text, "the lists"), (ids, table.is_text, table.source)], "user")
-    row = positions(users, own)
-    if row.null_count() == len(row):
-        raise DataError(f"{table.source} has none of the users with lists in OLD and NEW")
-    found = {}
-    for where, values in zip(others, properties, strict=True):
-        name = table.names[where]
-        if values.dtype.is_nested():
-            raise table.place(where).refuse(f"is of type {values.dtype}; expected text, numbers or dates")
-        text = values.cast(pl.String).gather(row).fill_null(NO_VALUE)
-        if text.n_unique() > MAX_SLICES:
-            raise DataError(
-                f"{table.source}, column {name!r}: {text.n_unique():,} different values; slices are made of at most"
-                f" {MAX_SLICES}, so group the values or leave the column out"
-            )
-        found[name] = text.alias(name)
-    missing = row.null_count()
-    notes = [f"{table.source}: no row for {missing:,} users, whose slices are {NO_VALUE}"] if missing else []
-    return pl.DataFrame(found), notes

@@ -18,7 +18,7 @@ from finestrec.models import build_model
 from finestrec.models.adapters import Declaration, TorchModel, adapt
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.audit import audit
-from finestrec.stability.comparing import compare, judge
+from finestrec.stability.comparing import compare_judged, judge
 from finestrec.stabilizers import FinestTuning, Recipe, Retrain, WarmStart
 from finestrec.stabilizers.finest import reference_lists
 from finestrec.stabilizers.finetuning import finest
@@ -156,7 +156,7 @@ def test_finest_keeps_more_of_the_lists_than_a_warm_start(kind: str, chain: Inte
     edited = Perturbation.parse("delete:random:0.02").apply(parts.train, 0).log
     old = judge(base, test)
     kept = {
-        method: compare(old, judge(method(recipe).fit(edited, 0, base), test), test).means()["RBO(p=0.9)"] or 0
+        method: compare_judged(old, judge(method(recipe).fit(edited, 0, base), test), test).means()["RBO(p=0.9)"] or 0
         for method in (WarmStart, FinestTuning)
     }
     assert kept[FinestTuning] > kept[WarmStart] + 0.02

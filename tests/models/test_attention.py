@@ -55,6 +55,22 @@ def test_attention_equals_the_loop(readable: Tensor | None) -> None:
     torch.testing.assert_close(attention(x, readable), slow_attention(attention, x, matrix))
 
 
+@pytest.mark.parametrize("only", [[0, 1, 5], [6], [0, 1, 2, 3, 4, 5, 6, 7], []])
+@pytest.mark.parametrize("readable", [None, torch.tensor([[True, True, False, False], [True, True, True, True]])])
+def test_attention_of_some_positions_has_the_values_and_gradients_of_all(
+    readable: Tensor | None, only: list[int]
+) -> None:
+    attention = random_block(norm_first=True).attention
+    assert isinstance(attention, SelfAttention)
+    x = torch.randn(2, 4, 6, requires_grad=True)
+    some, inputs = torch.tensor(only, dtype=torch.int64), [x, attention.project_in.weight, attention.project_out.weight]
+    all_at_once, asked = attention(x, readable).flatten(0, 1)[some], attention(x, readable, only=some)
+    torch.testing.assert_close(asked, all_at_once)
+    direction = torch.randn(len(only), 6)
+    expected = torch.autograd.grad((all_at_once * direction).sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad((asked * direction).sum(), inputs), expected)
+
+
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_block_equals_its_formula(norm_first: bool) -> None:
     block = random_block(norm_first=norm_first)

@@ -66,18 +66,44 @@ class SelfAttention(nn.Module):
         self.project_in = nn.Linear(D, 3 * D, bias=False)  # queries, keys and values in one product
         self.project_out = nn.Linear(D, D)
 
-    def forward(self, x: Tensor, readable: Tensor | None = None) -> Tensor:
-        """Shape (B, L, D) to (B, L, D).
+    def forward(self, x: Tensor, readable: Tensor | None = None, *, only: Tensor | None = None) -> Tensor:
+        """Shape (B, L, D) to (B, L, D), or (P, D) for P positions only.
 
         Args:
             x: Shape (B, L, D).
             readable: Positions that all others of the row may read, bool, shape (B, L), at least one a row. None is
                 causal: each position reads itself and those before it, hence no padding, which is on the right.
+            only: Indices into the B * L positions, ascending, shape (P,).
         """
-        q, k, v = self.project_in(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # views, (B, H, L, d)
+        if only is not None:
+            return self._of_some(x, readable, only)
+        q, k, v = self._heads(self.project_in(x), 3)
         mask = None if readable is None else readable[:, None, None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=readable is None)
         return self.project_out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _of_some(self, x: Tensor, readable: Tensor | None, only: Tensor) -> Tensor:
+        """Queries of some positions: those of a row side by side, and padded to the most that a row has."""
+        B, L, D = x.shape
+        of_queries, of_the_rest = self.project_in.weight.tensor_split((D,))
+        row, column = only // L, only % L
+        n_asked = torch.bincount(row, minlength=B)
+        most = int(n_asked.max()) if len(only) else 0
+        slot = row * most + torch.arange(len(only), device=x.device) - (n_asked.cumsum(0) - n_asked)[row]
+        q = F.linear(x.flatten(0, 1).index_select(0, only), of_queries)
+        q = q.new_zeros(B * most, D).index_copy(0, slot, q).view(B, most, D)
+        (q,), (k, v) = self._heads(q, 1), self._heads(F.linear(x, of_the_rest), 2)
+        if readable is None:
+            last = column.new_zeros(B * most).index_copy(0, slot, column).view(B, 1, most, 1)
+            mask = torch.arange(L, device=x.device) <= last
+        else:
+            mask = readable[:, None, None]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.project_out(y.transpose(1, 2).reshape(B * most, D).index_select(0, slot))  # type: ignore[no-any-return]
+
+    def _heads(self, x: Tensor, n: int) -> Tensor:
+        """Shape (B, L, n * D) to (n, B, H, L, d), a view."""
+        return x.unflatten(2, (n, self.heads, -1)).permute(2, 0, 3, 1, 4)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class TransformerBlock(nn.Module):
@@ -118,12 +144,12 @@ class TransformerBlock(nn.Module):
         Args:
             x: Shape (B, L, D).
             *context: For the attention.
-            only: Indices into the B * L positions, shape (P,): the result is wanted for these alone, and its shape
-                is (P, D).
+            only: Indices into the B * L positions, ascending, shape (P,): the result is wanted for these alone, and its
+                shape is (P, D).
         """
-        y = self.attention(self.norm(x) if self._norm_first else x, *context)
+        y = self.attention(self.norm(x) if self._norm_first else x, *context, only=only)
         if only is not None:
-            x, y = (each.flatten(0, 1).index_select(0, only) for each in (x, y))
+            x = x.flatten(0, 1).index_select(0, only)
         x = x + self.dropout(y)
         if self._norm_first:
             return x + self._feed_forward(self.outer_norm(x))

@@ -55,8 +55,10 @@ class IntervalAttention(SelfAttention):
         interval_keys: Tensor,
         interval_values: Tensor,
         intervals: Tensor,
+        *,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """Shape (B, L, D) to (B, L, D).
+        """Shape (B, L, D) to (B, L, D), or (P, D) for P positions only.
 
         Args:
             x: Shape (B, L, D).
@@ -65,6 +67,7 @@ class IntervalAttention(SelfAttention):
             interval_keys: Added to the keys by interval, shape (R, D).
             interval_values: Added to the values by interval, shape (R, D).
             intervals: Below R, int64, shape (B, L, L).
+            only: Indices into the B * L positions, shape (P,).
         """
         L, H, d = x.shape[1], self.heads, x.shape[2] // self.heads
         q, k, v = self.project_in(x).chunk(3, dim=2)
@@ -78,7 +81,8 @@ class IntervalAttention(SelfAttention):
         weights = logits.masked_fill(later, -torch.inf).softmax(3)  # (B, H, L, L)
         by_interval = torch.zeros_like(to_intervals).scatter_add(3, r, weights)
         y = weights @ v + torch.einsum("bhlr,rhd->bhld", by_interval, interval_values.view(-1, H, d))
-        return self.project_out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        y = y.transpose(1, 2).flatten(2)
+        return self.project_out(y if only is None else y.flatten(0, 1).index_select(0, only))  # type: ignore[no-any-return]
 
 
 class TiSASRec(NextItemModel):

@@ -39,7 +39,16 @@ STRONG = [
     "focal_distillation:weight=10",
     "rank_distillation:weight=10",
 ]
-ALL = [*STRONG, "rbo", "swa", "fgsm:epsilon=0.3", "cascade_adversarial:rho=0.05", "twin:rho=0.1", "bagging:teachers=2"]
+ALL = [
+    *STRONG,
+    "annealed:weight=10",
+    "rbo",
+    "swa",
+    "fgsm:epsilon=0.3",
+    "cascade_adversarial:rho=0.05",
+    "twin:rho=0.1",
+    "bagging:teachers=2",
+]
 """Those whose strength is nearness to the incumbent, and the others."""
 
 

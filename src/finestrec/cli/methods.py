@@ -11,6 +11,7 @@ def methods(output: Output) -> None:
     from rich.table import Table
 
     from finestrec.stabilizers import STABILIZERS
+    from finestrec.stabilizers.finest import FinestOptions
 
     terminal = output.terminal()
     table = Table("name", "kind", "strength", "options", "method")
@@ -19,7 +20,9 @@ def methods(output: Output) -> None:
         fields = method.options_type.model_fields
         options = {key: field.default for key, field in fields.items()}
         text = (
-            "those of [finest]" if name == "finest" else ", ".join(f"{key}={value}" for key, value in options.items())
+            "those of [finest]"
+            if method.options_type is FinestOptions
+            else ", ".join(f"{key}={value}" for key, value in options.items())
         )
         summary = (method.__doc__ or "").partition("\n")[0]
         table.add_row(name, method.kind, method.strength or "", escape(text), escape(summary))

@@ -8,6 +8,7 @@ from typing import Final
 
 from finestrec.errors import OptionError
 from finestrec.stabilizers.adversarial import FGSM, CascadeAdversarial
+from finestrec.stabilizers.annealed import Annealed
 from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
 from finestrec.stabilizers.bagging import Bagging
 from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
@@ -28,6 +29,7 @@ STABILIZERS: Final[dict[str, type[Strategy]]] = {
     "retrain": Retrain,
     "warm_start": WarmStart,
     "finest": FinestTuning,
+    "annealed": Annealed,
     "gaps": GapTuning,
     "rbo": OverlapTuning,
     "l2_sp": L2SP,

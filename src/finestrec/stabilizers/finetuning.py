@@ -18,7 +18,7 @@ from finestrec.stabilizers.finest import (
     reference_lists,
 )
 from finestrec.training.averaging import Averaging, interpolated
-from finestrec.training.loop import train
+from finestrec.training.loop import Schedule, train
 from finestrec.training.objectives import Curriculum, NextItem
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
@@ -61,6 +61,7 @@ class FineTuning(Strategy):
                 device=self.recipe.device,
                 state=state,
                 averaging=self.averaging,
+                schedule=self.schedule,
                 on_epoch=saver(checkpoint),
                 progress=self.progress,
             )
@@ -71,6 +72,11 @@ class FineTuning(Strategy):
     @property
     def averaging(self) -> Averaging | None:
         """Which average of the weights the fine-tuning ends with, if any."""
+        return None
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """How the learning rate goes on; by default it stays."""
         return None
 
     def final_weights(self, state: TrainingState, anchor: TrainedModel) -> dict[str, Tensor]:

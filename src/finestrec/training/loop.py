@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OnEpoch = Callable[[TrainingState], None]
+Schedule = Callable[[float], float]
+"""From the share of the steps that are done, 0 at the first, below 1, to the share of the learning rate; picklable."""
 
 
 class _Step(nn.Module):
@@ -66,6 +68,7 @@ def train(
     state: TrainingState | None = None,
     validation: Instances | None = None,
     averaging: Averaging | None = None,
+    schedule: Schedule | None = None,
     on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
 ) -> TrainingState:
@@ -80,6 +83,7 @@ def train(
         state: Where to go on; by default at the model's weights, with fresh moments.
         validation: Instances for early stopping; needed when `options.patience` is set.
         averaging: End with an average of the weights.
+        schedule: Of the learning rate; without one it stays.
         on_epoch: Called after each epoch with the state, e.g. to save it. With several devices it is called in
             a spawned process, so it must be picklable.
         progress: Told of steps and epochs; picklable too.
@@ -109,6 +113,7 @@ def train(
         state=state,
         validation=validation,
         averaging=averaging,
+        schedule=schedule,
         on_epoch=on_epoch,
         progress=progress,
     )
@@ -156,6 +161,7 @@ def _run(
     state: TrainingState,
     validation: Instances | None,
     averaging: Averaging | None,
+    schedule: Schedule | None,
     on_epoch: OnEpoch | None,
     progress: Progress | None,
 ) -> TrainingState:
@@ -180,7 +186,7 @@ def _run(
     try:
         while not _is_finished(state, options):
             record = _epoch(
-                fabric, model, step_module, optimizer, curriculum, options, seed, state.epochs_done, progress
+                fabric, model, step_module, optimizer, curriculum, options, seed, state.epochs_done, schedule, progress
             )
             if validation is not None and options.patience is not None:
                 score = float(ndcg(rank(model, validation, 10).target_ranks, 10).mean())
@@ -232,6 +238,7 @@ def _epoch(
     options: TrainingOptions,
     seed: int,
     epoch: int,
+    schedule: Schedule | None,
     progress: Progress | None,
 ) -> EpochRecord:
     began = time.perf_counter()
@@ -259,6 +266,10 @@ def _epoch(
         fabric.backward(loss * fabric.world_size)
         if options.clip_norm is not None:
             _clip(fabric, step_module, optimizer, options.clip_norm)
+        if schedule is not None:
+            share = schedule((epoch + step / len(batches)) / options.epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = options.lr * share
         optimizer.step()
         for name, part in losses.items():
             sums[name] = sums.get(name, 0.0) + part.item()

@@ -71,6 +71,7 @@ bench: install
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.protocol
 	$(BIN)/python -m benchmarks.audit
 

@@ -103,7 +103,7 @@ def test_perturb_then_stabilize_twice(finestrec: Finestrec, log_file: Path, run_
     assert first.document["log"]["gone"] == 5
     (row,) = first.document["results"]["rows"]
     assert row["regime"] == "anchored-update"
-    assert row["method"] == "finest"
+    assert row["method"] == "annealed"
     assert 0.5 < row["measures"]["Jaccard@10"] <= 1
     before = json.loads((run_folder / "results.json").read_text())["rows"][0]["accuracy"]
     assert row["reference_accuracy"] == before
@@ -186,7 +186,7 @@ def test_audit_says_its_verdict_first_and_slices_by_columns_of_users(
     assert "fingerprint of --users" in finestrec(*command, "--out", tmp_path / "audit", "--resume").err
     table.head(1).drop("plan").write_csv(tmp_path / "users.csv")
     refused = finestrec(*command, "--out", tmp_path / "other")
-    assert (refused.code, "has the column user_id only" in refused.err) == (2, True)
+    assert (refused.code, "has user ids and no other column" in refused.err) == (2, True)
     assert not (tmp_path / "other").exists()
 
 

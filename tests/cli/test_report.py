@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from command_line import EPOCHS, TINY, Finestrec
 
-TITLES = {"audit": "Audit of lrurec", "update": "finest of lrurec", "compare": "Comparison of lists"}
+TITLES = {"audit": "Audit of lrurec", "update": "annealed of lrurec", "compare": "Comparison of lists"}
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_report_of_an_update(finestrec: Finestrec, tuesday: Path) -> None:
     outcome = finestrec("report", tuesday, "--json")
     assert outcome.code == 0, outcome.err
     page = (tuesday / "report.html").read_text()
-    assert "finest of lrurec" in page
+    assert "annealed of lrurec" in page
     summary = outcome.document["summary"]
     served, models = summary["chapters"]
     assert served["users"]
@@ -122,9 +122,9 @@ def test_a_strength_is_searched_for_a_budget(
     assert (done.code, done.document["within_budget"]) == (0, True)
     found = done.document["results"]["search"]
     # Plain fine-tuning holds so little, so no strength is spent.
-    assert (found["method"], found["met"], len(found["probes"])) == ("finest:weight=0", True, 1)
-    assert done.document["results"]["rows"][0]["method"] == "finest:weight=0"
-    assert "found finest:weight=0 in 1 probes" in done.err
+    assert (found["method"], found["met"], len(found["probes"])) == ("annealed:weight=0", True, 1)
+    assert done.document["results"]["rows"][0]["method"] == "annealed:weight=0"
+    assert "found annealed:weight=0 in 1 probes" in done.err
     assert finestrec(*command, "--resume").document == done.document
     page = finestrec("report", tmp_path / "out", "--json")
     assert "found finest:weight=0" in dict(page.document["summary"]["facts"])["strength"]

@@ -21,7 +21,7 @@ def stabilize(
         Path | None,
         typer.Option(metavar="NEWLOG", show_default=False, help="The whole new log; by default the run's own."),
     ] = None,
-    method: Method = "finest",
+    method: Method = "annealed",
 ) -> None:
     """Bring a run up to date on a new log, its lists kept as they were as far as the data allows."""
     from finestrec.cli.renewing import Renewal

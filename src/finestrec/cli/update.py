@@ -18,7 +18,7 @@ def update(
     entry: Entry,
     budget: Budget,
     output: Output,
-    method: Method = "finest",
+    method: Method = "annealed",
 ) -> None:
     """The nightly job: yesterday's run and today's log in, a new run out; users and items may have grown."""
     from finestrec.cli.renewing import Renewal

@@ -127,7 +127,7 @@ def test_a_strength_is_searched_for_a_budget(
     assert "found annealed:weight=0 in 1 probes" in done.err
     assert finestrec(*command, "--resume").document == done.document
     page = finestrec("report", tmp_path / "out", "--json")
-    assert "found finest:weight=0" in dict(page.document["summary"]["facts"])["strength"]
+    assert "found annealed:weight=0" in dict(page.document["summary"]["facts"])["strength"]
     other = finestrec(*command, "--resume", "--max-accuracy-loss", "1%")
     assert (other.code, "--max-accuracy-loss" in other.err) == (2, True)
     missed = finestrec(

@@ -264,6 +264,7 @@ def test_if_all_fail_there_is_no_page(finestrec: Finestrec, written: Callable[..
         ('"lstm"', '"lrurec"', ["models are lrurec, lrurec"]),
         ('["lrurec", "lstm"]', "[]", ["models is"]),
         ('"retrain", ', "", ["methods lacks retrain"]),
+        ("[model]", 'baseline = "finest"\n[model]', ["baseline is 'finest'", "none of retrain"]),
         ("weight=1|10", "weight=1|1", ["methods are retrain", "different ones"]),
         ("weight=1|10", "weight=1|heavy", ["finest:weight=heavy", "weight is 'heavy'"]),
         ("delete:random:0.01|0.02", "delete:random:0.01|1.5", ["the amount 1.5 is outside"]),

@@ -26,6 +26,7 @@ def line(method: str, overlap: float, kept: float | None = None, **more: object)
         "on_front": False,
         "beaten_by": [],
         "kept_gain": None if kept is None else interval(kept),
+        "against": None,
         "seconds": 12.0,
         "peak_memory": 3_000_000,
         "seconds_ratio": 1.5,
@@ -55,6 +56,7 @@ def panel() -> Panel:
         hypervolumes={"retrain": interval(0.0), "finest": interval(0.0125)},  # type: ignore[dict-item]
         gain=interval(0.04),  # type: ignore[arg-type]
         gain_note=None,
+        baseline=None,
         sweeps=[Sweep("weight", ["finest:weight=1", "finest:weight=3"], [1.0, 3.0])],
         cold_start=slices,
     )
@@ -91,6 +93,17 @@ def test_a_panel_has_its_methods_its_areas_its_sweeps_and_its_groups(panel: Pane
     assert areas == [("finest", "2", "12.50"), ("retrain", "1", "0.00")]
     assert set(re.findall(r"pictures/(.+?)\.svg", page)) == set(pictures)
     assert len(pictures) == 2
+
+
+def test_what_a_baseline_is_beaten_by_stands_in_a_table_of_its_own(panel: Panel) -> None:
+    against = {"FRBO(p=0.9)@10": interval(0.012), "NDCG@10": interval(-0.004)}
+    lines = [each if each.method == "retrain" else replace(each, against=against) for each in panel.lines]  # type: ignore[arg-type]
+    page, _ = experiment_page(
+        "t", [Tradeoffs("log", "lrurec", [replace(panel, lines=lines, baseline="retrain")], [])], {}
+    )
+    _, beside, *_ = cells(page, "finest:weight=1")
+    assert beside == ["`finest:weight=1`", "+0.0120 [+0.0020, +0.0220]", "-0.40% [-1.40%, +0.60%]"]
+    assert "Against `retrain`, paired" in page
 
 
 def test_what_could_not_be_had_is_said(panel: Panel) -> None:

@@ -107,6 +107,24 @@ def test_measures_are_the_findings_and_changes_are_the_paired_differences(
             assert each.ndcg_change == pytest.approx(beside.ndcg_change)
 
 
+def test_a_baseline_is_what_each_is_compared_with_by_pairs(
+    audit: StabilityAudit, tables: Tables, small_recipe: Recipe
+) -> None:
+    of = panel(Tradeoffs.of(audit, lambda each: tables[each.comparison], small_recipe, "warm_start"))
+    assert of.baseline == "warm_start"
+    assert line(of, "warm_start").against is None
+    for method in (WEAK, STRONG):
+        found = line(of, method).against
+        assert found is not None
+        [beside] = [
+            d
+            for d in audit.differences
+            if (d.regime, d.method, d.perturbation, d.baseline) == (of.regime, method, SPEC, "warm_start")
+        ]
+        assert found[OVERLAP] == pytest.approx({key: beside.measures[OVERLAP][key] for key in found[OVERLAP]})
+        assert found["NDCG@10"] == pytest.approx(beside.ndcg_change)
+
+
 def test_the_front_and_the_hypervolume_are_of_the_means(found: Tradeoffs, tables: Tables) -> None:
     of = panel(found)
     means = {m: (v["new"].mean(), v["overlap"].mean()) for m in CHANGES for v in [instances(tables, m)]}

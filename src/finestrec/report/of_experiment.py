@@ -56,6 +56,14 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
             "**Kept gain** is the share of it that a method has as well." if with_gain else f"Here {panel.gain_note}."
         )
         yield from [f"{text} {more}", ""]
+    if panel.baseline is not None:
+        yield from [f"Against {_code(panel.baseline)}, paired; accuracy is relative to its own:", ""]
+        rows = [
+            [_code(line.method), _signed(line.against[OVERLAP]), _percent(line.against[ACCURACY], decimals=2)]
+            for line in panel.lines
+            if line.against is not None
+        ]
+        yield from table(["method", OVERLAP, ACCURACY], rows)
     yield from _picture(name, f"{OVERLAP} and {ACCURACY} of each method", frontier(panel), pictures)
     if panel.hypervolumes is not None:
         yield from [
@@ -188,8 +196,13 @@ def _seeds(line: Line, name: str) -> str:
     return f"{line.seeds[name]['lower']:.4f} to {line.seeds[name]['upper']:.4f}"
 
 
-def _percent(value: Interval, sign: str = "+") -> str:
-    return f"{value['mean']:{sign}.1%} [{value['lower']:{sign}.1%}, {value['upper']:{sign}.1%}]"
+def _signed(value: Interval) -> str:
+    return f"{value['mean']:+.4f} [{value['lower']:+.4f}, {value['upper']:+.4f}]"
+
+
+def _percent(value: Interval, sign: str = "+", decimals: int = 1) -> str:
+    form = f"{sign}.{decimals}%"
+    return f"{value['mean']:{form}} [{value['lower']:{form}}, {value['upper']:{form}}]"
 
 
 def _per_mille(value: Interval) -> str:

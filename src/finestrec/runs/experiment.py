@@ -57,6 +57,8 @@ class ExperimentOptions(Options):
     """anchored-update, authors-protocol, unanchored."""
     methods: tuple[str, ...] = ("retrain", "warm_start", "finest")
     """METHODs, retrain among them; `finest:weight=1|3` are two."""
+    baseline: str | None = None
+    """One of the methods, spelled as there, that each is compared with beside retraining."""
     floors: bool = False
     """Whether what changes without a perturbation is measured too: the same seed twice, other seeds (with one seed that
     trains with a second), and every method with D in place of D'. No table of the page shows it."""
@@ -142,6 +144,9 @@ class Experiment:
             raise OptionError(f"{file}: model_options.{unused[0]} is of no model of the experiment")
         if "retrain" not in self.what["methods"]:
             raise OptionError(f"{file}: methods lacks retrain, which all others are compared with")
+        baseline = self.options.baseline
+        if baseline is not None and baseline not in self.what["methods"]:
+            raise OptionError(f"{file}: baseline is {baseline!r}, which is none of {', '.join(self.what['methods'])}")
         for where in (self.sections.get("model", {}), *self.options.model_options.values()):
             if "name" in where:
                 raise OptionError(f"{file}: model.name is set; the models of an experiment are those of models")
@@ -205,7 +210,7 @@ class Experiment:
 
     def to_toml(self) -> str:
         """A file that says the same from anywhere: the logs are whole paths."""
-        top = self.options.model_dump(mode="json", exclude={"model_options"})
+        top = self.options.model_dump(mode="json", exclude={"model_options"}, exclude_none=True)
         top["logs"] = [str(log.resolve()) for log in self.options.logs]
         more = {"model_options": self.options.model_options} if self.options.model_options else {}
         return tomli_w.dumps({**top, **self.sections, **more})

@@ -98,7 +98,8 @@ class Experimenter:
             tables = {name: read_table(path / f"{name}.parquet") for name in TABLES}
             audit = StabilityAudit.from_json(read_results(path), tables)
             rows += [row.to_json() for row in audit.rows]
-            found.append(Tradeoffs.of(audit, instance_tables(path), cell.config.recipe))
+            baseline = self.experiment.options.baseline
+            found.append(Tradeoffs.of(audit, instance_tables(path), cell.config.recipe, baseline))
         if not found:
             return
         page, pictures = experiment_page(self.experiment.options.title, found, self._failures)

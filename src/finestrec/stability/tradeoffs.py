@@ -50,6 +50,8 @@ class Line:
         beaten_by: Methods of more overlap, the interval of the difference apart from 0, at equal accuracy: their
             NDCG@10 relative to this one's is above -1% with its interval. Not corrected for the number of pairs.
         kept_gain: Plasticity, see `Panel.gain`: the share of it that the method has as well.
+        against: Of an experiment with a baseline: overlap less the baseline's, and NDCG@10 relative to the baseline's,
+            both paired; None for the baseline itself, and where it has not one hit.
         seconds: Of the last training of the new side, mean over seeds.
         peak_memory: In bytes, the largest over seeds.
         seconds_ratio: Over those of warm start; None if that was not audited.
@@ -66,6 +68,7 @@ class Line:
     on_front: bool
     beaten_by: list[str]
     kept_gain: Interval | None
+    against: dict[str, Interval] | None
     seconds: float
     peak_memory: int
     seconds_ratio: float | None
@@ -87,6 +90,7 @@ class Panel:
         gain: For a night in anchored-update: NDCG@10 of retraining less that of the incumbent, relative to it. Of a
             method the kept share is (NDCG@10 - incumbent's) / (retraining's - incumbent's).
         gain_note: Why no kept shares are given; None where they are.
+        baseline: A method that each is compared with beside retraining, or None.
         sweeps: Methods that differ in one option.
         cold_start: slice, group, users, method and measure of each slice in `COLD_START`, with mean, lower and upper.
     """
@@ -99,6 +103,7 @@ class Panel:
     hypervolumes: dict[str, Interval] | None
     gain: Interval | None
     gain_note: str | None
+    baseline: str | None
     sweeps: list[Sweep]
     cold_start: list[dict[str, Any]]
 
@@ -126,15 +131,16 @@ class Tradeoffs:
     sweeps: list[Sweep]
 
     @classmethod
-    def of(cls, audit: StabilityAudit, load: LoadTable, recipe: Recipe) -> "Tradeoffs":
+    def of(cls, audit: StabilityAudit, load: LoadTable, recipe: Recipe, baseline: str | None = None) -> "Tradeoffs":
         """Of an audit.
 
         Args:
             audit: With retraining among its methods, and its table of slices.
             load: Gives the table of a row's instances.
             recipe: Of the audit.
+            baseline: A method of the audit that each is compared with beside retraining.
         """
-        found = _panels(audit, load, recipe)
+        found = _panels(audit, load, recipe, baseline)
         changes = list(dict.fromkeys(panel.perturbation for panel in found))
         return cls(audit.rows[0].data, audit.rows[0].model, found, perturbation_sweeps(changes))
 
@@ -148,7 +154,7 @@ class Tradeoffs:
         return cls(**{**values, "panels": panels, "sweeps": of})
 
 
-def _panels(audit: StabilityAudit, load: LoadTable, recipe: Recipe) -> list[Panel]:
+def _panels(audit: StabilityAudit, load: LoadTable, recipe: Recipe, baseline: str | None) -> list[Panel]:
     groups = {key: rows for key, rows in grouped(audit.rows).items() if key[0] != "floor" and key[2] is not None}
     findings = {(each.regime, each.method, each.perturbation): each for each in audit.findings}
     found = []
@@ -161,7 +167,7 @@ def _panels(audit: StabilityAudit, load: LoadTable, recipe: Recipe) -> list[Pane
             if (other, change) == (regime, perturbation) and rows[0].other_seed is None
         }
         here = {name: findings[regime, name, perturbation] for name in members}
-        found.append(_panel(members, here, _Joint.of(members, load), recipe, audit.tables["slices"]))
+        found.append(_panel(members, here, _Joint.of(members, load), recipe, audit.tables["slices"], baseline))
     return found
 
 
@@ -217,6 +223,15 @@ class _Joint:
         # The gain is divided and not the value, so that no change is exactly that.
         return None if base[0] == 0 else 1 + (self.accuracy - base) / np.where(base > 0, base, np.nan)
 
+    def against(self, method: str, baseline: str) -> dict[str, Interval] | None:
+        """See `Line`."""
+        one, other = self.methods.index(method), self.methods.index(baseline)
+        base = self.accuracy[:, other]
+        if base[0] == 0:
+            return None
+        change = (self.accuracy[:, one] - base) / np.where(base > 0, base, np.nan)
+        return {OVERLAP: _interval(self.overlap[:, one] - self.overlap[:, other]), ACCURACY: _interval(change)}
+
     def beaten_by(self, number: int) -> list[str]:
         """See `Line`."""
         more = self.overlap - self.overlap[:, [number]]
@@ -235,6 +250,7 @@ def _panel(
     joint: _Joint,
     recipe: Recipe,
     slices: pl.DataFrame,
+    baseline: str | None,
 ) -> Panel:
     first = findings[_RETRAIN]
     assert first.perturbation is not None
@@ -257,6 +273,7 @@ def _panel(
                 on_front=bool(front[number]),
                 beaten_by=joint.beaten_by(number),
                 kept_gain=_kept(joint, method) if gain is not None and note is None else None,
+                against=None if baseline in (None, method) else joint.against(method, baseline),
                 seconds=seconds,
                 peak_memory=memory,
                 seconds_ratio=_ratio(seconds, [row.seconds for row in rows.get(_WARM_START, [])]),
@@ -272,6 +289,7 @@ def _panel(
         hypervolumes=None if relative is None else _hypervolumes(joint, relative),
         gain=gain,
         gain_note=note,
+        baseline=baseline,
         sweeps=method_sweeps(list(rows), recipe),
         cold_start=_cold_start(slices, first.regime, first.perturbation, list(rows)),
     )

@@ -48,6 +48,7 @@ def test_the_fingerprint_is_of_ids_and_values() -> None:
         ("users.csv", "person,a\n1,2\n", "no column looks like the user.* the columns are 'person', 'a'"),
         ("users.csv", "user_id\n1\n", "user ids and no other column"),
         ("users.csv", "user_id,a\n1,2\n,3\n", r"data row 2 \(line 3\), column 'user_id'"),
+        ("users.csv", "user_id,a\n", "no rows"),
         ("users.csv", "user_id,a\n1,2\n1,3\n", "user 1 has more than one row"),
         ("users.xlsx", "1\n2\n", "files that end in '.xlsx' cannot be read"),
         ("users.parquet", "no parquet", "cannot be read as Parquet"),

@@ -1,5 +1,6 @@
 """Groups of instances, against plain loops and by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import split
-from finestrec.data.tables import open_frame
+from finestrec.data.tables import open_file, open_frame
 from finestrec.data.usertables import read_user_table
 from finestrec.errors import DataError
 from finestrec.perturbation.edits import edit
@@ -116,6 +117,16 @@ def test_a_column_of_many_numbers_is_quartered(log: InteractionLog) -> None:
     many = InteractionLog.from_frame(pl.DataFrame({"user": range(40), "item": 1, "timestamp": range(40)}))
     table = pl.DataFrame({"user_id": range(40), "age": range(40)})
     assert slices_of(table, many)["age"].unique().len() == 4
+
+
+def test_numbers_of_a_text_file_are_numbers(tmp_path: Path) -> None:
+    log = InteractionLog.from_frame(pl.DataFrame({"user": range(40), "item": 1, "timestamp": range(40)}))
+    lines = [f"{u},{u + 0.5},{(2, 10)[u % 2]},{(10, 'many')[u % 2]}" for u in range(40)]
+    (tmp_path / "users.csv").write_text("\n".join(["uid,age,tier,visits", *lines, "41,,,"]))
+    found = table_slices(read_user_table(open_file(tmp_path / "users.csv")), log.vocabulary)
+    assert found["age"].unique().sort().to_list() == ["0.5 to 9.5", "10.5 to 19.5", "20.5 to 29.5", "30.5 to 39.5"]
+    assert found["tier"].dtype.categories.to_list() == ["2", "10"]  # type: ignore[attr-defined]
+    assert found["visits"].dtype.categories.to_list() == ["10", "many"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

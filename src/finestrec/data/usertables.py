@@ -42,13 +42,16 @@ def read_user_table(table: Table) -> UserTable:
         table: A column of user ids, and others.
 
     Raises:
-        DataError: If there is no column of ids or no other one, a user has no id or two rows, or a column is of lists.
+        DataError: If there is no column of ids or no other one, there are no rows, a user has no id or two rows, or a
+            column is of lists.
     """
     at = required_column(table.names, LIST_SYNONYMS["user"], "user", table.source)
     others = [where for where in range(len(table.names)) if where != at]
     if not others:
         raise DataError(f"{table.source} has user ids and no other column; expected columns to slice by")
     column, *properties = table.read([at, *others])
+    if len(column) == 0:
+        raise DataError(f"{table.source} has columns but no rows; expected one row a user")
     users = read_ids(column, table.place(at))
     if users.n_unique() < len(users):
         user = users.filter(users.is_duplicated())[0]

@@ -34,7 +34,10 @@ def test_integer_ids_of_either_kind_of_file(tmp_path: Path, ending: str) -> None
 
 def test_the_fingerprint_is_of_ids_and_values() -> None:
     def of(**columns: list[int]) -> str:
-        return read_user_table(open_frame(pl.DataFrame(columns))).fingerprint
+        table = read_user_table(open_frame(pl.DataFrame(columns)))
+        first = table.fingerprint
+        assert (first, table.properties.width) == (table.fingerprint, 1)
+        return first
 
     prints = [of(user_id=[1, 2], a=[3, 4]), of(user_id=[2, 1], a=[3, 4]), of(user_id=[1, 2], a=[3, 5])]
     prints += [of(user_id=[1, 2], b=[3, 4])]

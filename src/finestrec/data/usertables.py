@@ -31,7 +31,7 @@ class UserTable:
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when any value does."""
-        table = self.properties.insert_column(0, self.users.alias("user_id"))
+        table = self.users.alias("user_id").to_frame().hstack(self.properties)
         return hashlib.blake2b(table.write_csv().encode(), digest_size=8).hexdigest()
 
 

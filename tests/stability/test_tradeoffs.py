@@ -110,7 +110,12 @@ def test_measures_are_the_findings_and_changes_are_the_paired_differences(
 def test_a_baseline_is_what_each_is_compared_with_by_pairs(
     audit: StabilityAudit, tables: Tables, small_recipe: Recipe
 ) -> None:
-    of = panel(Tradeoffs.of(audit, lambda each: tables[each.comparison], small_recipe, "warm_start"))
+    def against(baseline: str) -> Tradeoffs:
+        return Tradeoffs.of(audit, lambda each: tables[each.comparison], small_recipe, baseline)
+
+    # The regime unanchored has no STRONG.
+    assert all(each.against is None for each in panel(against(STRONG), "unanchored").lines)
+    of = panel(against("warm_start"))
     assert of.baseline == "warm_start"
     assert line(of, "warm_start").against is None
     for method in (WEAK, STRONG):

@@ -56,12 +56,12 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
             "**Kept gain** is the share of it that a method has as well." if with_gain else f"Here {panel.gain_note}."
         )
         yield from [f"{text} {more}", ""]
-    if panel.baseline is not None:
+    against = [(line.method, line.against) for line in panel.lines if line.against is not None]
+    if panel.baseline is not None and against:
         yield from [f"Against {_code(panel.baseline)}, paired; accuracy is relative to its own:", ""]
         rows = [
-            [_code(line.method), _signed(line.against[OVERLAP]), _percent(line.against[ACCURACY], decimals=2)]
-            for line in panel.lines
-            if line.against is not None
+            [_code(method), _signed(values[OVERLAP]), _percent(values[ACCURACY], decimals=2)]
+            for method, values in against
         ]
         yield from table(["method", OVERLAP, ACCURACY], rows)
     yield from _picture(name, f"{OVERLAP} and {ACCURACY} of each method", frontier(panel), pictures)

@@ -51,7 +51,7 @@ class Line:
             NDCG@10 relative to this one's is above -1% with its interval. Not corrected for the number of pairs.
         kept_gain: Plasticity, see `Panel.gain`: the share of it that the method has as well.
         against: Of an experiment with a baseline: overlap less the baseline's, and NDCG@10 relative to the baseline's,
-            both paired; None for the baseline itself, and where it has not one hit.
+            both paired; None for the baseline itself, and where it has not one hit or is not of the regime.
         seconds: Of the last training of the new side, mean over seeds.
         peak_memory: In bytes, the largest over seeds.
         seconds_ratio: Over those of warm start; None if that was not audited.
@@ -225,6 +225,8 @@ class _Joint:
 
     def against(self, method: str, baseline: str) -> dict[str, Interval] | None:
         """See `Line`."""
+        if baseline == method or baseline not in self.methods:
+            return None
         one, other = self.methods.index(method), self.methods.index(baseline)
         base = self.accuracy[:, other]
         if base[0] == 0:
@@ -273,7 +275,7 @@ def _panel(
                 on_front=bool(front[number]),
                 beaten_by=joint.beaten_by(number),
                 kept_gain=_kept(joint, method) if gain is not None and note is None else None,
-                against=None if baseline in (None, method) else joint.against(method, baseline),
+                against=None if baseline is None else joint.against(method, baseline),
                 seconds=seconds,
                 peak_memory=memory,
                 seconds_ratio=_ratio(seconds, [row.seconds for row in rows.get(_WARM_START, [])]),

@@ -1,7 +1,8 @@
-"""What each method costs: time and memory of its training, and of what is served, over plain training.
+"""What each method costs: time and memory of its training, and time of its lists, over a warm start's.
 
-Run as ``python -m benchmarks.methods [LOG]``. LRURec, F = 2 epochs a method, two threads, each method in a process of
-its own so that its peak is its own; all start from one incumbent of two epochs.
+Run as ``python -m benchmarks.methods [METHOD ...] [--log LOG]``. LRURec, an epoch of fine-tuning or of cold training,
+two threads. Each method is in a process of its own, so that its peak is its own, and is measured beside a warm start in
+that process, so that what else the machine does slows both.
 """
 
 import argparse
@@ -12,13 +13,13 @@ from typing import NamedTuple
 
 from benchmarks.machine import header, load, megabytes
 from finestrec.data.sources import read_log
-from finestrec.data.splits import split
+from finestrec.data.splits import Split, split
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stabilizers import STABILIZERS, Recipe, Retrain, stabilizer
 from finestrec.training.trained import TrainedModel
 
 REDDIT = Path(__file__).parents[2] / "shared/data/reddit.tsv"
-RECIPE = Recipe.of("lrurec", training={"epochs": 2}, finest={"epochs": 2})
+RECIPE = Recipe.of("lrurec", training={"epochs": 1}, finest={"epochs": 1})
 
 
 class Cost(NamedTuple):
@@ -35,11 +36,9 @@ class Cost(NamedTuple):
     peak: int
 
 
-def cost(method: str, path: Path, incumbent: TrainedModel) -> Cost:
+def cost(method: str, parts: Split, incumbent: TrainedModel) -> Cost:
     """Train and rank once."""
-    parts = split(read_log(path))
     strategy = stabilizer(method, RECIPE)
-    stabilizer("warm_start", RECIPE).fit(parts.train, 0, incumbent)  # whatever is compiled or loaded first
     reset_peak()
     began = time.perf_counter()
     trained = strategy.trainer.fit(parts.train, 0, incumbent)
@@ -50,24 +49,28 @@ def cost(method: str, path: Path, incumbent: TrainedModel) -> Cost:
     return Cost(training, time.perf_counter() - began, peak_bytes())
 
 
+def beside_a_warm_start(method: str, path: Path) -> tuple[Cost, Cost]:
+    """A warm start's cost and the method's, after a first one that compiles and loads what has to be."""
+    parts = split(read_log(path))
+    incumbent = Retrain(RECIPE).fit(parts.train, 0)
+    _, plain, own = (cost(each, parts, incumbent) for each in ("warm_start", "warm_start", method))
+    return plain, own
+
+
 def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("log", nargs="?", type=Path, default=REDDIT)
-    path = parser.parse_args().log
+    parser.add_argument("methods", nargs="*", default=[*STABILIZERS, "finest:teacher=batch"])
+    parser.add_argument("--log", type=Path, default=REDDIT)
+    options = parser.parse_args()
     header()
-    incumbent = Retrain(RECIPE).fit(split(read_log(path)).train, 0)
-    plain: Cost | None = None
     print(f"{load()}\n{'method':24}{'training':>10}{'':9}{'ranking':>10}{'':9}{'peak MB':>9}")
-    for method in ("warm_start", *(name for name in STABILIZERS if name != "warm_start"), "finest:teacher=batch"):
+    for method in options.methods:
         # A pool of one ends with its only task, and with it whatever the method has left in memory.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found = pool.apply(cost, (method, path, incumbent))
-        plain = plain or found
-        times = "".join(
-            f"{own:9.2f} s{own / of_plain:8.2f}x" for own, of_plain in zip(found[:2], plain[:2], strict=True)
-        )
-        print(f"{method:24}{times}{megabytes(found.peak):9.0f}", flush=True)
+            plain, own = pool.apply(beside_a_warm_start, (method, options.log))
+        times = "".join(f"{a:9.2f} s{a / b:8.2f}x" for a, b in zip(own[:2], plain[:2], strict=True))
+        print(f"{method:24}{times}{megabytes(own.peak):9.0f}{own.peak / plain.peak:8.2f}x", flush=True)
     print(load())
 
 

@@ -289,6 +289,21 @@ def test_a_file_that_is_not_there(finestrec: Finestrec, tmp_path: Path) -> None:
     refused(finestrec("experiment", tmp_path / "no.toml", "--out", tmp_path / "out"), "no.toml", "No such file")
 
 
+def test_a_baseline_that_is_named_later_is_tabulated_and_trains_nothing(
+    finestrec: Finestrec, done: Path, written: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    assert "Against" not in (out / "frontier.md").read_text()
+    again = finestrec("experiment", written(("[model]", 'baseline = "retrain"\n[model]')), "--out", out, "--resume")
+    assert again.code == 0, again.err
+    assert "training" not in again.err
+    assert "Against `retrain`, paired" in (out / "frontier.md").read_text()
+    first = results(out)["cells"][0]["panels"][0]["lines"]
+    assert first[0]["against"] is None
+    assert first[1]["against"].keys() == {"FRBO(p=0.9)@10", "NDCG@10"}
+
+
 def test_force_does_not_delete_its_own_file(finestrec: Finestrec, done: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(done, out)

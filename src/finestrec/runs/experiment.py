@@ -201,6 +201,7 @@ class Experiment:
             "title": self.options.title,
             "fingerprints": {f"fingerprint of {cell.data}": cell.fingerprint for cell in cells},
             "models": list(self.options.models),
+            "baseline": self.options.baseline,
             "options": {
                 f"{key} of {cell.config.model_name}": value for cell in cells for key, value in _flat(cell.config)
             },

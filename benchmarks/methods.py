@@ -2,7 +2,7 @@
 
 Run as ``python -m benchmarks.methods [METHOD ...] [--log LOG]``. LRURec, an epoch of fine-tuning or of cold training,
 two threads. Each method is in a process of its own, so that its peak is its own, and is measured beside a warm start in
-that process, so that what else the machine does slows both.
+that process. Seconds are the processor's, which vary less than the clock's.
 """
 
 import argparse
@@ -26,8 +26,8 @@ class Cost(NamedTuple):
     """Of one method.
 
     Attributes:
-        training: Seconds of `fit`.
-        ranking: Seconds for the lists of the test instances.
+        training: Processor seconds of `fit`.
+        ranking: Processor seconds for the lists of the test instances.
         peak: Bytes, of the process.
     """
 
@@ -40,13 +40,13 @@ def cost(method: str, parts: Split, incumbent: TrainedModel) -> Cost:
     """Train and rank once."""
     strategy = stabilizer(method, RECIPE)
     reset_peak()
-    began = time.perf_counter()
+    began = time.process_time()
     trained = strategy.trainer.fit(parts.train, 0, incumbent)
-    training = time.perf_counter() - began
+    training = time.process_time() - began
     ranker = strategy.served(trained, incumbent)
-    began = time.perf_counter()
+    began = time.process_time()
     ranker.rank(parts.held_out(RECIPE.training.max_length), 100)
-    return Cost(training, time.perf_counter() - began, peak_bytes())
+    return Cost(training, time.process_time() - began, peak_bytes())
 
 
 def beside_a_warm_start(method: str, path: Path) -> tuple[Cost, Cost]:

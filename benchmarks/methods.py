@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.machine import header, load, megabytes
+from benchmarks.training import REDDIT
 from finestrec.data.sources import read_log
 from finestrec.data.splits import Split, split
 from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stabilizers import STABILIZERS, Recipe, Retrain, stabilizer
 from finestrec.training.trained import TrainedModel
 
-REDDIT = Path(__file__).parents[2] / "shared/data/reddit.tsv"
 RECIPE = Recipe.of("lrurec", training={"epochs": 1}, finest={"epochs": 1})
 
 

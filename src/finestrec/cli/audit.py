@@ -85,8 +85,8 @@ def audit(
     parts = prepare(whole, config).split
     check_audit(what, parts, engine, config.recipe)
     inputs = {"fingerprint of LOG": whole.fingerprint, **what}
-    if users is not None:
-        known = read_user_table(open_file(users, label="users"))
+    known = None if users is None else read_user_table(open_file(users, label="users"))
+    if known is not None:
         table_slices(known, parts.log.vocabulary)  # refused now, not after the first training
         inputs["fingerprint of --users"] = known.fingerprint
     plan = Plan("audit", config, inputs)
@@ -100,7 +100,7 @@ def audit(
                 config.recipe,
                 **what,
                 data=log.name,
-                users=users,
+                users=known,
                 jobs=jobs,
                 engine=engine,
                 on_event=terminal.tell,

@@ -60,7 +60,7 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
     if panel.baseline is not None and against:
         yield from [f"Against {_code(panel.baseline)}, paired; accuracy is relative to its own:", ""]
         rows = [
-            [_code(method), _signed(values[OVERLAP]), _percent(values[ACCURACY], decimals=2)]
+            [_code(method), _interval(values[OVERLAP], sign="+"), _percent(values[ACCURACY], decimals=2)]
             for method, values in against
         ]
         yield from table(["method", OVERLAP, ACCURACY], rows)
@@ -188,16 +188,12 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _interval(value: Interval) -> str:
-    return f"{value['mean']:.4f} [{value['lower']:.4f}, {value['upper']:.4f}]"
+def _interval(value: Interval, sign: str = "") -> str:
+    return f"{value['mean']:{sign}.4f} [{value['lower']:{sign}.4f}, {value['upper']:{sign}.4f}]"
 
 
 def _seeds(line: Line, name: str) -> str:
     return f"{line.seeds[name]['lower']:.4f} to {line.seeds[name]['upper']:.4f}"
-
-
-def _signed(value: Interval) -> str:
-    return f"{value['mean']:+.4f} [{value['lower']:+.4f}, {value['upper']:+.4f}]"
 
 
 def _percent(value: Interval, sign: str = "+", decimals: int = 1) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from finestrec.data.splits import Split
 from finestrec.data.tables import open_source
-from finestrec.data.usertables import read_user_table
+from finestrec.data.usertables import UserTable, read_user_table
 from finestrec.errors import DataError, OptionError
 from finestrec.models import model_name
 from finestrec.perturbation.spec import Perturbation
@@ -55,7 +55,7 @@ def audit(
     max_length: int = 50,
     folder: Path | None = None,
     data: str = "",
-    users: "Source | None" = None,
+    users: "UserTable | Source | None" = None,
     jobs: int | None = None,
     engine: EngineName = "local",
     on_event: OnEvent | None = None,
@@ -86,7 +86,8 @@ def audit(
         folder: Where finished trainings are kept, by default for the time of the call only; a rerun with the same
             arguments does what is missing. What fitters return is not kept, only what came of the comparisons.
         data: A name of the log, for the rows.
-        users: A file or a frame, one row a user: user_id, and others that the results are sliced by as well.
+        users: A file or a frame, one row a user: user_id, and others that the results are sliced by as well; or what
+            was read of one.
         jobs: How many jobs at a time. By default one, in this process; with the engine ray as many as it has CPUs for.
             Several run in spawned processes, each with one thread where the recipe says nothing else: a script then
             calls this under `if __name__ == "__main__":`, and fitters are given by what makes them.
@@ -122,7 +123,7 @@ def audit(
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
     for perturbation in parsed:
         perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
-    known = None if users is None else read_user_table(open_source(users, "users"))
+    known = users if users is None or isinstance(users, UserTable) else read_user_table(open_source(users, "users"))
     slices = None if known is None else table_slices(known, split.log.vocabulary)
     what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
     with place.entered() as path:

@@ -220,8 +220,7 @@ class _Joint:
     def relative(self) -> NDArray[np.float64] | None:
         """NDCG@10 over retraining's, as `accuracy`; NaN in resamples without a hit, None without any."""
         base = self.accuracy_of(_RETRAIN)[:, None]
-        # The gain is divided and not the value, so that no change is exactly that.
-        return None if base[0] == 0 else 1 + (self.accuracy - base) / np.where(base > 0, base, np.nan)
+        return None if base[0] == 0 else 1 + _change(self.accuracy, base)
 
     def against(self, method: str, baseline: str) -> dict[str, Interval] | None:
         """See `Line`."""
@@ -231,8 +230,8 @@ class _Joint:
         base = self.accuracy[:, other]
         if base[0] == 0:
             return None
-        change = (self.accuracy[:, one] - base) / np.where(base > 0, base, np.nan)
-        return {OVERLAP: _interval(self.overlap[:, one] - self.overlap[:, other]), ACCURACY: _interval(change)}
+        more = self.overlap[:, one] - self.overlap[:, other]
+        return {OVERLAP: _interval(more), ACCURACY: _interval(_change(self.accuracy[:, one], base))}
 
     def beaten_by(self, number: int) -> list[str]:
         """See `Line`."""
@@ -240,7 +239,7 @@ class _Joint:
         base = self.accuracy[:, [number]]
         if base[0] == 0:
             return []
-        change = (self.accuracy - base) / np.where(base > 0, base, np.nan)
+        change = _change(self.accuracy, base)
         lower = [np.nanquantile(draws[1:], (1 - LEVEL) / 2, axis=0) for draws in (more, change)]
         beats = (lower[0] > 0) & (lower[1] > -EQUAL_ACCURACY_MARGIN)
         return [method for method, is_better in zip(self.methods, beats, strict=True) if is_better]
@@ -316,8 +315,7 @@ def _gain(joint: _Joint, first: Finding) -> tuple[Interval | None, str | None]:
         return None, "plasticity is of a night (append) in the regime anchored-update"
     if joint.incumbent[0] == 0:
         return None, f"the incumbent's {ACCURACY} is 0"
-    base = np.where(joint.incumbent > 0, joint.incumbent, np.nan)
-    gain = _interval((joint.accuracy_of(_RETRAIN) - joint.incumbent) / base)
+    gain = _interval(_change(joint.accuracy_of(_RETRAIN), joint.incumbent))
     if gain["lower"] > 0:
         return gain, None
     span = f"{gain['mean']:+.1%}, {gain['lower']:+.1%} to {gain['upper']:+.1%}"
@@ -327,6 +325,11 @@ def _gain(joint: _Joint, first: Finding) -> tuple[Interval | None, str | None]:
 def _kept(joint: _Joint, method: str) -> Interval:
     gain = joint.accuracy_of(_RETRAIN) - joint.incumbent
     return _interval((joint.accuracy_of(method) - joint.incumbent) / np.where(gain > 0, gain, np.nan))
+
+
+def _change(values: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Relative to a base; NaN where that has not one hit. Differences are divided, so that no change is exactly 0."""
+    return (values - base) / np.where(base > 0, base, np.nan)
 
 
 def _interval(values: NDArray[np.float64]) -> Interval:

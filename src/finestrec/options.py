@@ -62,7 +62,7 @@ def _sentence(error: ValidationError, options: type[Options], section: str, more
     prefix = f"{section}." if section else ""
     problems: dict[str, str] = {}
     for problem in error.errors():
-        rule = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        rule = problem["msg"].removeprefix("Input ").removeprefix("Value error, ").removeprefix("Tuple ")
         key = str(problem["loc"][0]) if problem["loc"] else ""
         if problem["type"] == "extra_forbidden":
             rule = _unknown(key, [*options.model_fields, *more], prefix)
@@ -81,7 +81,8 @@ def _input(problem: ErrorDetails) -> Any:
 def _unknown(key: str, known: Sequence[str], prefix: str) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f" (did you mean {prefix}{near[0]}?)" if near else ""
-    return f"unknown option {prefix}{key}{hint}; known are {', '.join(prefix + name for name in known)}"
+    names = ", ".join(prefix + name for name in known)
+    return f"unknown option {prefix}{key}{hint}; " + (f"known are {names}" if names else "there are none")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

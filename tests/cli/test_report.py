@@ -109,9 +109,16 @@ def test_a_budget_is_met_or_the_exit_code_says_that_it_is_not(
     missed = finestrec(*command, "--resume", "--budget", "Jaccard@10 >= 0.01", "--budget", "Jaccard@10 > 1")
     assert (missed.code, missed.document["within_budget"]) == (1, False)
     assert "the budget is not met: Jaccard@10 is" in missed.err
-    wrong = finestrec("update", run_folder, log_file, "--out", tmp_path / "other", "--budget", "Jacard >= 1")
-    assert wrong.code == 2
-    assert not (tmp_path / "other").exists()
+    for budget, words in (
+        ("Jacard >= 1", "the budget 'Jacard >= 1' asks for Jacard"),
+        ("Jaccard@10", "cannot read the budget 'Jaccard@10'; expected what has to hold"),
+        ("Jaccard@10@slice:country=DE >= 0.5", "is of a slice"),
+        ("excess(Jaccard@10) <= 0.1", "is of an excess"),
+    ):
+        wrong = finestrec("update", run_folder, log_file, "--out", tmp_path / "other", "--budget", budget)
+        assert wrong.code == 2
+        assert words in wrong.err
+        assert not (tmp_path / "other").exists()
 
 
 def test_a_strength_is_searched_for_a_budget(

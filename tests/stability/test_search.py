@@ -1,5 +1,6 @@
 """The search for a strength: on conditions whose edge is known, and what accuracy is measured on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains import markov_log
+from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
 from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
 from finestrec.stabilizers import Recipe, stabilizer
@@ -41,8 +43,8 @@ class Stepped:
 
     def __call__(self, method: str, strength: float) -> Probe:
         self.looked.append((method, strength))
-        beyond = strength >= self.edge
-        return Probe(strength, {"Jaccard@10": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0)
+        beyond, missing = strength >= self.edge, max(0.0, self.edge - strength)
+        return Probe(strength, {"Jaccard@10": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0, missing)
 
 
 @settings(deadline=None)
@@ -67,6 +69,43 @@ def test_a_strength_that_ends_at_one_is_halved(edge: float) -> None:
     assert edge <= found.strength <= edge + 0.5 / 2**3 * 1.001
     assert all(0 <= probe.strength < 1 for probe in found.probes)
     assert all(method == f"gaps:k=5:alpha={strength:.4g}" for method, strength in look.looked)
+
+
+@pytest.mark.parametrize(
+    ("method", "strengths"),
+    [
+        ("finest", [0.75, 3, 12, 48]),
+        ("hysteresis", [0.25, 1, 4, 16]),
+        ("interpolation", [0.5, 0.75, 0.875, 0.9375, 1]),
+        ("ema", [0.96, 0.99, 0.9975, 0.999375, 1]),
+        ("cascade_adversarial", [0.0025, 0.01, 0.04, 0.16]),
+    ],
+)
+def test_strengths_are_tried_around_the_default_and_up_to_the_largest(method: str, strengths: list[float]) -> None:
+    look = Stepped(1e9)
+    Search(method, RECIPE, look).run()
+    assert [strength for _, strength in look.looked] == pytest.approx([0, *strengths])
+    # Each of them can be found, and what lies between two of them.
+    for weaker, edge in zip([0, *strengths], strengths, strict=False):
+        for between in (edge, (weaker + edge) / 2):
+            found = Search(method, RECIPE, Stepped(between)).run()
+            assert found.met
+            assert max(weaker, between) <= found.strength <= edge
+
+
+def test_the_nearest_of_a_method_that_does_not_come_nearer_with_its_strength() -> None:
+    def look(_: str, strength: float) -> Probe:
+        missing = abs(strength - 3) + 0.1
+        return Probe(strength, {"Jaccard@10": 0.9 - missing}, holds=False, accuracy_loss=None, shortfall=missing)
+
+    found = Search("twin", RECIPE, look).run()
+    assert (found.met, found.strength) == (False, 4)
+    assert "the nearest is twin:weight=4 " in found.sentence()
+
+
+def test_what_holds_the_budget_may_cost_too_much() -> None:
+    found = replace(Search("finest", RECIPE, Stepped(5)).run(), met=False)
+    assert found.sentence().startswith("what holds the budget costs more accuracy than it may: finest:weight=")
 
 
 def test_where_there_is_no_edge_the_nearest_is_given() -> None:
@@ -102,7 +141,7 @@ def test_what_can_be_searched() -> None:
 
 
 def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
-    incumbent: TrainedModel, monkeypatch: pytest.MonkeyPatch
+    incumbent: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Instances] = []
     whole = TrainedModel.rank
@@ -112,7 +151,8 @@ def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
         return whole(self, instances, k)
 
     monkeypatch.setattr(TrainedModel, "rank", spy)
-    found = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent)("warm_start")
+    accuracy = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent, tmp_path / "checkpoint.safetensors")
+    found = accuracy("warm_start")
     train_log = PARTS.train
     held_out = np.maximum(1, train_log.lengths // 10)
     assert np.array_equal(np.bincount(seen[0].users, minlength=train_log.n_users), held_out)
@@ -121,8 +161,38 @@ def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
     is_kept = np.ones(len(train_log), dtype=bool)
     is_kept[last] = False
     shorter = train_log.keep(is_kept)
-    trained = stabilizer("warm_start", RECIPE).fit(shorter, 1, incumbent)
+    # An incumbent that was trained on them would know the answers.
+    stand_in = stabilizer("retrain", RECIPE).fit(shorter, incumbent.seed)
+    trained = stabilizer("warm_start", RECIPE).fit(shorter, 1, stand_in)
     assert found == pytest.approx(ndcg(whole(trained, seen[0], 10).target_ranks, 10).mean())
+    lists_of_the_incumbent = accuracy("interpolation:alpha=1")
+    assert lists_of_the_incumbent == pytest.approx(ndcg(whole(stand_in, seen[0], 10).target_ranks, 10).mean())
+    assert len(list(tmp_path.iterdir())) == 2
+    accuracy.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_stand_in_is_trained_on_the_log_before(incumbent: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a night, which adds to every history: what the incumbent never saw leaves it as it is."""
+    logs = list[InteractionLog]()
+    fit = Recipe.train
+
+    def spy(self: Recipe, log: InteractionLog, seed: int, **named: Any) -> TrainedModel:
+        logs.append(log)
+        return fit(self, log, seed, **named)
+
+    monkeypatch.setattr(Recipe, "train", spy)
+    log = PARTS.train
+    of_user = np.arange(len(log)) - np.repeat(log.offsets[:-1], log.lengths)
+    before = log.keep(of_user < 12)
+    ValidationAccuracy(RECIPE, log, 1, replace(incumbent, log=before))("warm_start")
+    assert set(logs[0].interaction_ids) == set(before.interaction_ids)
+    assert logs[0].n_items == before.n_items
+
+
+def test_no_loss_can_be_told_without_accuracy(incumbent: TrainedModel) -> None:
+    with pytest.raises(DataError, match=r"NDCG@10 of 0 on the 120 validation interactions"):
+        ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent).loss("gaps:alpha=1", 0.0)
 
 
 @pytest.mark.parametrize("method", ["gaps", "interpolation", "hysteresis:over=warm_start"])
@@ -139,7 +209,8 @@ def test_one_training_is_enough_where_the_strength_acts_after_it(
         return train(*given, **named)
 
     monkeypatch.setattr("finestrec.stabilizers.finetuning.train", counted)
+    monkeypatch.setattr("finestrec.training.trained.train", counted)
     shared = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent, tmp_path / "one.safetensors")
     assert [shared(each) for each in methods] == alone
-    assert len(trained) == 1
+    assert len(trained) == 2  # the stand-in of the incumbent, and the method
     assert shared.loss(methods[1], alone[0]) == pytest.approx(1 - alone[1] / alone[0])

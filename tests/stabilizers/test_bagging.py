@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from finestrec.data.sequences import windows
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.perturbation.edits import edit
 from finestrec.stabilizers import stabilizer
 from finestrec.stabilizers.bagging import resampled
@@ -120,6 +120,11 @@ def test_what_the_teachers_cost_is_counted_once(tmp_path: Path, monkeypatch: pyt
     for _ in range(2):
         history = stabilizer("bagging:teachers=2", RECIPE).fit(TRAIN, 0, checkpoint=checkpoint).state.history
         assert [record.seconds for record in history] == [13, 1, 1, 1, 1, 1]
+
+
+def test_a_teacher_with_nothing_to_learn_from_is_refused() -> None:
+    with pytest.raises(DataError, match="bagging's teacher 1 nothing to learn from"):
+        stabilizer("bagging:share=1e-9", RECIPE).fit(TRAIN, 0)
 
 
 def test_early_stopping_is_the_teachers_alone() -> None:

@@ -312,8 +312,8 @@ def test_ablations_train_and_resume(method: str, base: TrainedModel, small_recip
         assert torch.equal(weight, resumed.model.state_dict()[name])
 
 
-def test_ablations_that_contradict_each_other_are_refused(base: TrainedModel, small_recipe: Recipe) -> None:
+def test_ablations_that_contradict_each_other_are_refused(small_recipe: Recipe) -> None:
     with pytest.raises(OptionError, match=r"use finest\.average=instance"):
-        stabilizer("finest:teacher=batch:average=user", small_recipe).fit(base.log, 0, base)
+        stabilizer("finest:teacher=batch:average=user", small_recipe)
     with pytest.raises(OptionError, match="terms"):
         stabilizer("finest:terms=sideways", small_recipe)

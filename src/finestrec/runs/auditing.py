@@ -8,10 +8,10 @@ from finestrec.data.splits import Split
 from finestrec.errors import OptionError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.runs.tables import read_table, write_results
-from finestrec.stability.audit import ENGINES, REGIMES, EngineName, audit
+from finestrec.stability.audit import ENGINES, REGIMES, EngineName, audit, check_recipe
 from finestrec.stability.findings import LoadTable
 from finestrec.stability.jobs import table_file
-from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.stabilizers import Recipe
 
 JOBS = "jobs"
 """The folder of a run in which an audit keeps what it finished."""
@@ -36,12 +36,11 @@ def check_audit(what: Mapping[str, Any], parts: Split, engine: str, recipe: Reci
             raise OptionError(f"the {name} are {found}; expected one or more different ones")
     for spec in what["perturbations"]:
         Perturbation.parse(spec).check(parts.train, what["seeds"][0], recipe.training.max_length)
-    for method in what["methods"]:
-        stabilizer(method, recipe)
     regimes = (*REGIMES, "unanchored")
     for regime in what["regimes"]:
         if regime not in regimes:
             raise OptionError(f"unknown regime {regime!r}; known are {', '.join(regimes)}")
+    check_recipe(recipe, what["methods"], what["regimes"])
     if engine not in ENGINES:
         raise OptionError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
     if parts.is_train.all():

@@ -49,7 +49,7 @@ class ExperimentOptions(Options):
     """Files of interactions, relative to the experiment's file."""
     models: tuple[str, ...] = Field(default=(), min_length=1)
     """Each is audited on each log."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = (0,)
     """A number of seeds, or a list of them; 3 is 0, 1 and 2."""
     perturbations: tuple[str, ...] = ("delete:random:0.001",)
     """SPECs; `delete:random:0.001|0.01` are two."""
@@ -70,7 +70,7 @@ class ExperimentOptions(Options):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) else value
+        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from finestrec.config import Config
 from finestrec.data.files import write_aside
@@ -74,9 +73,12 @@ class Searcher:
         path, limit = self.folder.path / SEARCH, self.limits.max_accuracy_loss
         earlier = [Probe(**values) for values in json.loads(path.read_text())] if path.is_file() else []
         recipe = self.folder.config.recipe
+        checkpoint = self.folder.path / f"checkpoint.{SEARCH}.safetensors"
         accuracy = ValidationAccuracy(
-            recipe, self.night.train, self.folder.config.seed, self.incumbent.trained, self._checkpoint
+            recipe, self.night.train, self.folder.config.seed, self.incumbent.trained, checkpoint
         )
+        if limit is not None:
+            self.on_event("accuracy is told from a run without the last tenth of each history, which is trained first")
         by_budget = bool(self.limits.budget)
         look = self._served if by_budget else _Affordable(accuracy)
         search = Search(self.method, recipe, look, None if by_budget else limit, earlier)
@@ -91,13 +93,9 @@ class Searcher:
             plain = found.method.rpartition("=")[0] + "=0"
             loss = accuracy.loss(found.method, accuracy(plain))
             found = replace(found, accuracy_loss=loss, met=found.met and loss <= limit)
-        self._checkpoint.unlink(missing_ok=True)
+        accuracy.clear()
         self.on_event(found.sentence())
         return found
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder.path / f"checkpoint.{SEARCH}.safetensors"
 
     def _served(self, method: str, strength: float) -> Probe:
         """Whether the lists that the run would serve hold the budget."""
@@ -109,7 +107,8 @@ class Searcher:
         run = Run.of(self.folder.path, config, stored, trained, kept_by(strategy, self.incumbent))
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
         values = {_term(verdict.check): verdict.value for verdict in verdicts}
-        return Probe(strength, values, not any(verdict.failed for verdict in verdicts), None)
+        missed = [verdict.by for verdict in verdicts if verdict.failed]
+        return Probe(strength, values, not missed, None, max(missed, default=0.0))
 
 
 def _term(check: Check) -> str:

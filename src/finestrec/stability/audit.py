@@ -160,8 +160,7 @@ def _check(
     if not seeds or len(set(seeds)) < len(seeds):
         raise OptionError(f"the seeds are {list(seeds)}; expected one or more different ones")
     if isinstance(recipe, Recipe):
-        for method in methods:
-            stabilizer(method, recipe)
+        check_recipe(recipe, methods, regimes)
         return
     missing = {*methods, "retrain"} - recipe.keys()
     if missing:
@@ -177,6 +176,22 @@ def _check(
         )
     if list(regimes) != ["anchored-update"]:
         raise OptionError(f"fitters are audited in the regime anchored-update only, not in {', '.join(regimes)}")
+
+
+def check_recipe(recipe: Recipe, methods: Sequence[str], regimes: Sequence[str]) -> None:
+    """Refuse methods and regimes that a recipe cannot be audited with.
+
+    Raises:
+        OptionError: If a method is unknown, or a run that ends by early stopping had to go on for a number of epochs.
+    """
+    for method in methods:
+        stabilizer(method, recipe)
+    longer = [regime for regime in regimes if regime != "anchored-update"]
+    if recipe.training.patience is not None and longer and "retrain" in methods:
+        raise OptionError(
+            f"in the regime {longer[0]} retraining goes on for finest.epochs more, and a run with early stopping"
+            f" (training.patience={recipe.training.patience}) cannot: train without it, or audit anchored-update alone"
+        )
 
 
 def _planned(recipe: Recipe | Mapping[str, Fitter | Factory], methods: Sequence[str]) -> dict[str, PlannedMethod]:

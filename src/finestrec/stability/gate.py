@@ -37,11 +37,17 @@ _OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": opera
 _EXPRESSION = re.compile(r"(?P<term>.+?)\s*(?P<op><=|>=|<|>)\s*(?P<number>[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)")
 _CALL = re.compile(r"(?P<function>lower|upper|excess)\s*\((?P<inside>.*)\)")
 _SLICE = "@slice:"
-_HOW = (
-    "expected MEASURE OP NUMBER, e.g. 'FRBO(p=0.9)@10 < 0.8', 'lower(Jaccard@10) < 0.7',"
-    " 'Jaccard@10@slice:country=DE < 0.6', 'excess(Jaccard@10) > 0.05' or 'lower(change(NDCG@10)) < -0.01';"
-    " OP is <, <=, > or >="
-)
+_HOW = {
+    "gate": (
+        "expected MEASURE OP NUMBER, e.g. 'FRBO(p=0.9)@10 < 0.8', 'lower(Jaccard@10) < 0.7',"
+        " 'Jaccard@10@slice:country=DE < 0.6', 'excess(Jaccard@10) > 0.05' or 'lower(change(NDCG@10)) < -0.01';"
+        " OP is <, <=, > or >="
+    ),
+    "budget": (
+        "expected what has to hold as MEASURE OP NUMBER, e.g. 'FRBO(p=0.9)@10 >= 0.8' or 'lower(Jaccard@10) >= 0.7';"
+        " OP is <, <=, > or >="
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Check:
     """One expression.
 
     Attributes:
-        text: As it was written.
+        text: The condition in which it fails.
+        source: What messages call it: its kind, and it as it was written.
         measure: A name of `Comparison.names`.
         bound: lower or upper for a bound of the interval, else None.
         excess: Whether the floor is taken off.
@@ -59,6 +66,7 @@ class Check:
     """
 
     text: str
+    source: str
     measure: str
     bound: Literal["lower", "upper"] | None
     excess: bool
@@ -125,13 +133,18 @@ def parse_check(text: str) -> Check:
         >>> check.measure, check.bound, check.part, check.op, check.threshold
         ('Jaccard@10', 'lower', ('country', 'DE'), '<', 0.7)
     """
+    return _parsed(text, "gate")
+
+
+def _parsed(text: str, kind: Literal["gate", "budget"]) -> Check:
+    source, how = f"the {kind} {text!r}", _HOW[kind]
     found = _EXPRESSION.fullmatch(text.strip())
     if found is None:
-        raise OptionError(f"cannot read the gate {text!r}; {_HOW}")
+        raise OptionError(f"cannot read {source}; {how}")
     term, has_slice, where = found["term"].partition(_SLICE)
     column, equals, value = (word.strip() for word in where.partition("="))
     if has_slice and not (column and equals and value):
-        raise OptionError(f"the gate {text!r} names no slice after {_SLICE}; expected column=value")
+        raise OptionError(f"{source} names no slice after {_SLICE}; expected column=value")
     functions = []
     term = term.strip()
     while call := _CALL.fullmatch(term):
@@ -139,12 +152,11 @@ def parse_check(text: str) -> Check:
         term = call["inside"].strip()
     bounds = [name for name in functions if name != "excess"]
     if functions not in ([], ["excess"], bounds, [*bounds, "excess"]) or len(bounds) > 1:
-        raise OptionError(
-            f"the gate {text!r} has {'('.join(functions)}(...); expected one bound, around excess; {_HOW}"
-        )
+        raise OptionError(f"{source} has {'('.join(functions)}(...); expected one bound, around excess; {how}")
     return Check(
         text=text.strip(),
-        measure=_named(term, text),
+        source=source,
+        measure=_named(term, source),
         bound=bounds[0] if bounds else None,  # type: ignore[arg-type]
         excess="excess" in functions,
         part=(column, value) if has_slice else None,
@@ -153,13 +165,13 @@ def parse_check(text: str) -> Check:
     )
 
 
-def _named(term: str, text: str) -> str:
+def _named(term: str, source: str) -> str:
     """A measure's name as it is printed."""
     if re.split(r"\W", term, maxsplit=1)[0] in get_args(MeasureKind):
         try:
             return parse_measure(term).name
         except OptionError as error:
-            raise OptionError(f"cannot read the gate {text!r}: {error}") from None
+            raise OptionError(f"cannot read {source}: {error}") from None
     return re.sub(r"\s+", "", term)
 
 
@@ -201,13 +213,19 @@ def floors(document: Mapping[str, Any], source: str) -> dict[str, float]:
     return {name: fmean(measures[name] for measures in found) for name in known}
 
 
-def check_names(checks: Sequence[Check], names: Sequence[str], floor: Mapping[str, float] | None) -> None:
+def check_names(
+    checks: Sequence[Check],
+    names: Sequence[str],
+    floor: Mapping[str, float] | None,
+    others: str = "other depths by --k, accuracy by --truth",
+) -> None:
     """Refuse before any list is read what the run will lack.
 
     Args:
         checks: The gate.
         names: What the run measures.
         floor: By measure; None without a baseline.
+        others: How it would measure more.
 
     Raises:
         OptionError: If a check asks for anything else; lists what there is.
@@ -215,21 +233,21 @@ def check_names(checks: Sequence[Check], names: Sequence[str], floor: Mapping[st
     for check in checks:
         if check.measure not in names:
             raise OptionError(
-                f"the gate {check.text!r} asks for {check.measure}, which this run does not measure; it measures"
-                f" {', '.join(names)} (other depths by --k, accuracy by --truth)"
+                f"{check.source} asks for {check.measure}, which this run does not measure; it measures"
+                f" {', '.join(names)} ({others})"
             )
         if check.measure == LOST_USERS and (check.bound or check.part):
-            raise OptionError(f"the gate {check.text!r}: {LOST_USERS} has neither an interval nor slices")
+            raise OptionError(f"{check.source}: {LOST_USERS} has neither an interval nor slices")
         if check.excess and floor is None:
-            raise OptionError(f"the gate {check.text!r} needs --baseline, the results of an audit with floors")
+            raise OptionError(f"{check.source} needs --baseline, the results of an audit with floors")
         if check.excess and floor is not None and check.measure not in floor:
             raise OptionError(
-                f"the gate {check.text!r}: the baseline has no floor of {check.measure}; it has {', '.join(floor)}"
+                f"{check.source}: the baseline has no floor of {check.measure}; it has {', '.join(floor)}"
             )
 
 
 def parse_budget(text: str) -> Check:
-    """Read a condition that has to hold, as the check that fails where it does not.
+    """Read a condition that has to hold of all users, as the check that fails where it does not.
 
     Raises:
         OptionError: If it is none; says what is expected.
@@ -238,7 +256,12 @@ def parse_budget(text: str) -> Check:
         >>> parse_budget("Jaccard@10 >= 0.8").text
         'Jaccard@10 < 0.8'
     """
-    check = parse_check(text)
+    check = _parsed(text, "budget")
+    if check.part or check.excess:
+        what = "a slice" if check.part else "an excess"
+        raise OptionError(
+            f"{check.source} is of {what}, and a run is not compared by slices or with a floor; {_HOW['budget']}"
+        )
     op = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}[check.op]
     term, _, number = check.text.rpartition(check.op)
     return replace(check, op=op, text=f"{term.strip()} {op} {number.strip()}")
@@ -267,7 +290,7 @@ def _verdict(comparison: Comparison, check: Check, floor: Mapping[str, float]) -
     value = row[key][check.measure]
     if value is None:
         raise OptionError(
-            f"the gate {check.text!r}: {check.measure} has no value here, because no user has one (or, for a change,"
+            f"{check.source}: {check.measure} has no value here, because no user has one (or, for a change,"
             " because it was 0 in OLD)"
         )
     if check.excess:

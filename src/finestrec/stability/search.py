@@ -2,37 +2,102 @@
 
 A budget in the user's units says how stable lists have to be (`Jaccard@10 >= 0.8`), or how much accuracy may be given
 for it (1%). The first asks for the weakest strength that holds it, the second for the strongest. Either is an edge of a
-condition that is taken to be monotone in the strength: it is bracketed by factors of `STEP` (or by halves, where the
-strength ends at 1) and then bisected. A probe is as expensive as the method, but where the strength acts after the
-training: then all of them share one.
+condition that is taken to be monotone in the strength: it is bracketed in steps (`Scale`) and then bisected. A probe
+is as expensive as the method, but where the strength acts after the training: then all of them share one.
 
 Lists need no targets, so a budget of stability is looked at where it has to hold, on the lists that would be served.
-Accuracy needs them, and is measured on validation interactions: nothing is chosen on test.
+Accuracy needs them, and is measured on validation interactions: nothing is chosen on test. Nor is it measured on what
+the incumbent was trained on, for whatever is close to such an incumbent looks accurate there.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from pydantic.fields import FieldInfo
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import validation_split
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
 from finestrec.options import Options
-from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.stabilizers import Recipe, Retrain, stabilizer
 from finestrec.training.trained import TrainedModel
 
 STEP: Final = 4.0
 """Factor between the strengths that look for the edge."""
 MOST_STEPS: Final = 4
-"""Steps in one direction before the edge is given up."""
+"""Steps before the largest strength is tried, if there is one, and the edge given up."""
 HALVINGS: Final = 3
 """Steps of the bisection; the edge is then known to a factor of 4^(1/8), about 1.19."""
+NEXT_TO_AN_END: Final = 1 / 8
+"""Up to this share of its range from 0, or from its largest value, a default is next to that end."""
 DEPTH_OF_ACCURACY: Final = 10
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The strengths that look for the edge.
+
+    Where there is no largest one, or the default is next to 0, they grow by factors of `STEP` around the default. Where
+    the default is next to the largest, as the decay of an average is, what is missing to it shrinks by such
+    factors. Else it is halved.
+
+    Attributes:
+        default: The option's.
+        largest: Or infinity.
+        is_legal: Whether the largest may be taken itself.
+    """
+
+    default: float
+    largest: float
+    is_legal: bool
+
+    @classmethod
+    def of(cls, option: FieldInfo) -> "Scale":
+        """That of an option by its bounds."""
+        for part in option.metadata:
+            for name in ("le", "lt"):
+                if getattr(part, name, None) is not None:
+                    return cls(float(option.default), float(getattr(part, name)), is_legal=name == "le")
+        return cls(float(option.default), math.inf, is_legal=False)
+
+    @property
+    def _grows(self) -> bool:
+        return self.default <= NEXT_TO_AN_END * self.largest
+
+    @property
+    def _shrinks(self) -> bool:
+        return self.largest - self.default <= NEXT_TO_AN_END * self.largest
+
+    def steps(self) -> list[float]:
+        """Outwards, above 0; the largest strength is the last where it is legal."""
+        factors = [STEP**power for power in range(-1, MOST_STEPS - 1)]
+        if self._grows:
+            steps = [self.default * factor for factor in factors]
+        elif self._shrinks:
+            steps = [self.largest - (self.largest - self.default) / factor for factor in factors]
+        else:
+            steps = [self.largest * (1 - 2.0**-power) for power in range(1, MOST_STEPS + 1)]
+        within = [step for step in steps if step < self.largest]
+        return [*within, self.largest] if self.is_legal else within
+
+    def between(self, weak: float, strong: float) -> float:
+        """The middle of two strengths, weak < strong."""
+        if self._grows:
+            return _middle(strong, weak)
+        if self._shrinks:
+            return self.largest - _middle(self.largest - weak, self.largest - strong)
+        return (weak + strong) / 2
+
+
+def _middle(high: float, low: float) -> float:
+    """The geometric mean; towards 0 it would never come down."""
+    return math.sqrt(low * high) if low else high / STEP
 
 
 @dataclass(frozen=True)
@@ -45,12 +110,14 @@ class Probe:
         holds: Whether all conditions do.
         accuracy_loss: Relative loss of NDCG@10 against strength 0, negative for a gain; None where it is not searched
             for.
+        shortfall: By how much the condition that is furthest from it is missed; 0 where all hold.
     """
 
     strength: float
     budget: dict[str, float]
     holds: bool
     accuracy_loss: float | None
+    shortfall: float = 0.0
 
     def sentence(self) -> str:
         """In words."""
@@ -87,7 +154,12 @@ class Found:
 
     def sentence(self) -> str:
         """In words."""
-        how = "found" if self.met else "no strength within reach holds the budget; the nearest is"
+        if self.met:
+            how = "found"
+        elif self.probe.holds:
+            how = "what holds the budget costs more accuracy than it may:"
+        else:
+            how = "no strength within reach holds the budget; the nearest is"
         words = ", ".join(_came_to(self.probe.budget, self.accuracy_loss))
         return f"{how} {self.method} in {len(self.probes)} probes ({words})"
 
@@ -160,17 +232,19 @@ class Search:
         """The strength next to the edge, on the side that is met; the nearest to it where none is within reach."""
         # From plain to frozen lists a budget is first missed and then held; accuracy is affordable until it is not.
         met_beyond = self.max_accuracy_loss is None
-        weak, strong = 0.0, self._start
-        if self._is_met(self._probe(weak)) == met_beyond:
-            return weak
-        for _ in range(MOST_STEPS):
+        weak, scale = 0.0, Scale.of(self._option)
+        for strong in (0.0, *scale.steps()):
             if self._is_met(self._probe(strong)) == met_beyond:
                 break
-            weak, strong = strong, self._stronger(strong)
+            weak = strong
         else:
-            return weak
+            # Of methods that do not draw lists towards the incumbent's the strongest need not be the nearest.
+            nearest = min(self.probes, key=lambda each: (each.shortfall, each.strength))
+            return nearest.strength if met_beyond else weak
+        if strong == 0:
+            return strong
         for _ in range(HALVINGS):
-            middle = self._between(weak, strong)
+            middle = scale.between(weak, strong)
             if self._is_met(self._probe(middle)) == met_beyond:
                 strong = middle
             else:
@@ -181,25 +255,6 @@ class Search:
     def _option(self) -> FieldInfo:
         options: Options = stabilizer(self.method, self.recipe).options
         return type(options).model_fields[self._name]
-
-    @property
-    def _bound(self) -> float:
-        """The largest strength, or infinity."""
-        bounds = [getattr(part, "le", None) or getattr(part, "lt", None) for part in self._option.metadata]
-        return next((float(bound) for bound in bounds if bound is not None), math.inf)
-
-    @property
-    def _start(self) -> float:
-        return self._bound / 2 if math.isfinite(self._bound) else float(self._option.default) / STEP
-
-    def _stronger(self, strength: float) -> float:
-        return strength * STEP if math.isinf(self._bound) else (strength + self._bound) / 2
-
-    def _between(self, weak: float, strong: float) -> float:
-        if math.isfinite(self._bound):
-            return (weak + strong) / 2
-        # Towards 0 a geometric mean never comes down.
-        return math.sqrt(weak * strong) if weak else strong / STEP
 
     def _named(self, strength: float) -> str:
         return f"{self.method}:{self._name}={strength:.4g}"
@@ -217,14 +272,16 @@ class Search:
 
 @dataclass
 class ValidationAccuracy:
-    """NDCG@10 that a method has on the last tenth of each history, trained without it.
+    """NDCG@10 that a method has on the last tenth of each history, which neither it nor its incumbent was trained on.
 
     Attributes:
         recipe: Model and training.
         log: The new training interactions.
         seed: Drives every stream.
-        incumbent: What the method starts from.
-        checkpoint: Where a training is kept whose strength acts after it; every call trains anew without it.
+        incumbent: What the method would start from. A stand-in takes its place: E epochs on the incumbent's log without
+            that tenth.
+        checkpoint: Where a training is kept whose strength acts after it, and beside it that of the stand-in; they are
+            repeated without it.
     """
 
     recipe: Recipe
@@ -239,6 +296,16 @@ class ValidationAccuracy:
         self._train = held_out.train
         self._instances = held_out.held_out(self.recipe.training.max_length)
 
+    @cached_property
+    def _stand_in(self) -> TrainedModel:
+        log, training = self.incumbent.log, Retrain(self.recipe)
+        is_known = ~np.isin(log.interaction_ids, self._instances.ids)
+        return training.fit(log.keep(is_known), self.incumbent.seed, checkpoint=self._beside)
+
+    @property
+    def _beside(self) -> Path | None:
+        return None if self.checkpoint is None else self.checkpoint.with_suffix(".incumbent.safetensors")
+
     def __call__(self, method: str) -> float:
         """The mean over all held-out interactions.
 
@@ -250,9 +317,26 @@ class ValidationAccuracy:
         """
         strategy = stabilizer(method, self.recipe)
         checkpoint = self.checkpoint if strategy.strength_is_free else None
-        trained = strategy.fit(self._train, self.seed, self.incumbent, checkpoint=checkpoint)
+        incumbent = None if strategy.kind == "cold" else self._stand_in
+        trained = strategy.fit(self._train, self.seed, incumbent, checkpoint=checkpoint)
         return float(ndcg(trained.rank(self._instances, DEPTH_OF_ACCURACY).target_ranks, DEPTH_OF_ACCURACY).mean())
 
     def loss(self, method: str, plain: float) -> float:
-        """Relative loss against another value, 0 where that is 0."""
-        return 1 - self(method) / plain if plain else 0.0
+        """Relative loss against another value.
+
+        Raises:
+            DataError: If that is 0.
+        """
+        if plain == 0:
+            raise DataError(
+                f"without stability the method has an NDCG@{DEPTH_OF_ACCURACY} of 0 on the {len(self._instances):,}"
+                " validation interactions, so no loss of accuracy can be told: train longer or with more data, or ask"
+                " for --budget alone"
+            )
+        return 1 - self(method) / plain
+
+    def clear(self) -> None:
+        """Remove what was kept."""
+        for path in (self.checkpoint, self._beside):
+            if path is not None:
+                path.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Bagging: several models of resampled logs, distilled into one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from finestrec.data.log import InteractionLog
+from finestrec.data.sequences import windows
+from finestrec.errors import DataError
 from finestrec.models import build_model
 from finestrec.options import Options
 from finestrec.perturbation.edits import edit
@@ -18,7 +19,6 @@ from finestrec.stabilizers.base import Strategy, saver
 from finestrec.stabilizers.teaching import Taught, Teacher, divergence
 from finestrec.training.loop import train
 from finestrec.training.progress import Progress
-from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel
 
 
@@ -89,12 +89,10 @@ class Bagging(Strategy):
                 seed,
                 device=self.recipe.device,
                 state=state,
+                preparation=sum(record.seconds for teacher in teachers for record in teacher.state.history),
                 on_epoch=saver(checkpoint),
                 progress=self._progress(self.options.teachers),
             )
-            _charge(state, teachers)
-            if checkpoint is not None:
-                state.save(checkpoint)
         for path in beside:
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -102,8 +100,14 @@ class Bagging(Strategy):
         return TrainedModel(model.eval(), log, seed, options, state)
 
     def _teacher(self, log: InteractionLog, seed: int, number: int, checkpoint: Path | None) -> TrainedModel:
+        sample, training = resampled(log, self.options.share, seed, number), self.recipe.training
+        if windows(sample, training.max_length, training.window).n_instances == 0:
+            raise DataError(
+                f"a share of {self.options.share:g} of {len(log):,} interactions leaves bagging's teacher"
+                f" {number + 1} nothing to learn from; raise its option share"
+            )
         return self.recipe.train(
-            resampled(log, self.options.share, seed, number),
+            sample,
             derived_seed(seed, "init", 1 + number),
             state=self._saved(checkpoint),
             on_epoch=saver(checkpoint),
@@ -126,11 +130,6 @@ def resampled(log: InteractionLog, share: float, seed: int, number: int) -> Inte
     draws = hashed_rows(log, np.arange(len(log)), seed, "sample", number)
     is_kept = (draws >> np.uint64(11)) * 2.0**-53 < share  # as many bits as a double holds
     return edit(log, "delete", np.flatnonzero(~is_kept)).log
-
-
-def _charge(state: TrainingState, teachers: Sequence[TrainedModel]) -> None:
-    seconds = sum(record.seconds for teacher in teachers for record in teacher.state.history)
-    state.history[0] = replace(state.history[0], seconds=state.history[0].seconds + seconds)
 
 
 def _beside(checkpoint: Path | None, number: int) -> Path | None:

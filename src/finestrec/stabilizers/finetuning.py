@@ -1,5 +1,6 @@
 """Strategies that start from a trained model's weights with a fresh optimizer: warm start and FINEST."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,11 +54,14 @@ class FineTuning(Strategy):
         model = self.recipe.copy_of(base, log.n_items)
         state = self._saved(checkpoint)
         if state is None or state.epochs_done < options.epochs:
+            began = time.perf_counter()
+            curriculum = self.curriculum(log, seed, self.anchor or base)
             state = train(
                 model,
-                self.curriculum(log, seed, self.anchor or base),
+                curriculum,
                 options,
                 seed,
+                preparation=time.perf_counter() - began,
                 device=self.recipe.device,
                 state=state,
                 averaging=self.averaging,

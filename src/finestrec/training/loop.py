@@ -9,6 +9,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -69,6 +70,7 @@ def train(
     validation: Instances | None = None,
     averaging: Averaging | None = None,
     schedule: Schedule | None = None,
+    preparation: float = 0.0,
     on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
 ) -> TrainingState:
@@ -84,6 +86,7 @@ def train(
         validation: Instances for early stopping; needed when `options.patience` is set.
         averaging: End with an average of the weights.
         schedule: Of the learning rate; without one it stays.
+        preparation: Seconds that the curriculum took to make; they count for the first epoch.
         on_epoch: Called after each epoch with the state, e.g. to save it. With several devices it is called in
             a spawned process, so it must be picklable.
         progress: Told of steps and epochs; picklable too.
@@ -114,6 +117,7 @@ def train(
         validation=validation,
         averaging=averaging,
         schedule=schedule,
+        preparation=preparation,
         on_epoch=on_epoch,
         progress=progress,
     )
@@ -162,6 +166,7 @@ def _run(
     validation: Instances | None,
     averaging: Averaging | None,
     schedule: Schedule | None,
+    preparation: float,
     on_epoch: OnEpoch | None,
     progress: Progress | None,
 ) -> TrainingState:
@@ -188,9 +193,11 @@ def _run(
             record = _epoch(
                 fabric, model, step_module, optimizer, curriculum, options, seed, state.epochs_done, schedule, progress
             )
+            if not state.history:
+                record = replace(record, seconds=record.seconds + preparation)
             if validation is not None and options.patience is not None:
                 score = float(ndcg(rank(model, validation, 10).target_ranks, 10).mean())
-                record = EpochRecord(**{**vars(record), "validation_ndcg": score})
+                record = replace(record, validation_ndcg=score)
                 if all(score > (earlier.validation_ndcg or 0) for earlier in state.history):
                     state.best_weights = copied_weights(model)
             if average is not None:

@@ -8,17 +8,16 @@ instance without a list takes no part in the rank loss.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import SequenceBatch, Windows
-from finestrec.errors import OptionError
 from finestrec.models import NextItemModel
 from finestrec.options import Options
 from finestrec.perturbation.edits import EditKind, SubstituteRule
@@ -64,6 +63,15 @@ class FinestOptions(Options):
     average: Literal["instance", "user"] = "instance"
     """What the rank-preserving loss is a mean over: all instances alike, or users, each with the mean over its
     instances (the authors' code)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.average == "user" and self.teacher == "batch":
+            raise ValueError(
+                "finest.teacher=batch has lists for all instances of a batch and no mean over a user's;"
+                " use finest.average=instance"
+            )
+        return self
 
 
 AUTHORS_PRESETS: dict[str, dict[str, Any]] = {
@@ -114,14 +122,7 @@ class Finest(OnEdits):
             seed: Drives the simulation.
             loss: A rank-preserving loss in place of FINEST's.
             weight: Its weight in place of FINEST's.
-
-        Raises:
-            OptionError: If the mean is over users and the lists are a teacher's.
         """
-        if options.average == "user" and isinstance(references, TeacherLists):
-            raise OptionError(
-                "finest.teacher=batch has lists for all instances of a batch; use finest.average=instance"
-            )
         self.parts = ("next_item", "rank") if options.next_item else ("rank",)
         super().__init__(log, training, seed, Simulation(options.rho, options.kinds, options.substitute))
         self._references = references

@@ -54,13 +54,17 @@ class DataOptions(Options):
     min_length: int = Field(default=10, ge=1)
     """Users with fewer interactions take no part in training and evaluation."""
 
-    def read(self, path: Path) -> InteractionLog:
+    def read(self, path: Path, like: InteractionLog | None = None) -> InteractionLog:
         """The whole log, users shorter than `min_length` included.
+
+        Args:
+            path: A file.
+            like: An earlier log, whose ids are of the types that a text file does not tell.
 
         Raises:
             DataError: If the file or a value in it is not usable.
         """
-        return read_log(path, user=self.user, item=self.item, timestamp=self.timestamp, header=self.header)
+        return read_log(path, user=self.user, item=self.item, timestamp=self.timestamp, header=self.header, like=like)
 
 
 class ListOptions(Options):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from command_line import EPOCHS, TINY, Finestrec, refused
 
@@ -46,6 +47,10 @@ def test_a_log_that_cannot_be_used(finestrec: Finestrec, tmp_path: Path, content
         (["--model", "lrurec", "--set", "split.fraction=0.01"], ["holds out nothing", "split.fraction"]),
         (["--model", "lrurec", "--split", "first"], ["split.method is 'first'", "leave-one-out"]),
         (["--model", "lrurec", "--device", "abacus"], ["device.device is 'abacus'", "cuda"]),
+        (["--model", "lrurec", "--device", "mps"], ["device.device is mps", "use cpu"]),
+        (["--model", "lrurec", "--set", "device.precision=16-mixed"], ["16-mixed", "bf16-mixed"]),
+        (["--model", "lrurec", "--set", "training.betas=0.9,1.5"], ["training.betas", "1.5", "less than 1"]),
+        (["--model", "lrurec", "--set", "data.item=thing"], ["'thing'", "--set data.item=NAME"]),
         (["--model", "lrurec", "--threads", "0"], ["--threads", "greater than or equal to 1"]),
         (["--model", "lrurec", "--seed", "-1"], ["--seed", "greater than or equal to 0"]),
         (["--model", "lrurec", "--config", "nothing.toml"], ["nothing.toml", "No such file"]),
@@ -190,7 +195,9 @@ def test_a_later_log_that_does_not_fit(finestrec: Finestrec, log_file: Path, run
     later.write_text(lines.splitlines()[0] + "\nsomebody,item-0001,1704067200\n")
     stabilize("nothing to train on")
     later.write_text(HEADER + "7,8,9\n7,9,10\n")
-    stabilize("text")
+    stabilize("0 of its 2 interactions are of users of the run")
+    pl.read_csv(later).write_parquet(later := tmp_path / "later.parquet")
+    stabilize("integers (e.g. 7) in the new log but text")
     refused(finestrec("stabilize", run_folder, "--set", "model.hidden=8", "--out", tmp_path / "run2"), "model.hidden")
     assert not (tmp_path / "run2").exists()
 

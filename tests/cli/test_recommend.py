@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import Finestrec
+from command_line import EPOCHS, TINY, Finestrec, refused
 
 from finestrec.data.log import InteractionLog
 from finestrec.errors import DataError, OptionError
@@ -48,6 +48,25 @@ def test_unknown_users(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -
     both = pl.read_csv(tmp_path / "b.csv")
     assert both.filter(pl.col("source") == "model").drop("source").equals(lists)
     assert both.filter(pl.col("source") == "popular")["user_id"].to_list() == ["nobody"] * 3
+
+
+def test_users_that_cannot_be_of_a_run_with_integer_ids(finestrec: Finestrec, tmp_path: Path) -> None:
+    """None of them is served as somebody else: 007 and 7 are two ids."""
+    log, users = tmp_path / "log.csv", tmp_path / "users.txt"
+    log.write_text("user,item,timestamp\n" + "".join(f"{u},{(u + t) % 7},{t}\n" for u in range(9) for t in range(12)))
+    assert finestrec("train", log, "--model", "lrurec", "--out", tmp_path / "run", *TINY, *EPOCHS).code == 0
+    users.write_text("7\nabc\n007\n+8\n8.0\n99\n")
+    command = ("recommend", tmp_path / "run", "--users", users, "--k", 2, "--json", "--out")
+    done = finestrec(*command, tmp_path / "a.csv")
+    assert (done.code, done.document["users"]) == (0, 1)
+    assert done.document["unknown"] == [99, "abc", "007", "+8", "8.0"]
+    assert "4 unknown users, not written, because all ids of the run are integers: abc, 007" in done.err
+    assert pl.read_csv(tmp_path / "a.csv")["user_id"].to_list() == [7, 7]
+    table = tmp_path / "users.parquet"
+    pl.DataFrame({"user_id": [7.0, 1.5]}).write_parquet(table)
+    done = finestrec("recommend", tmp_path / "run", "--users", table, "--out", tmp_path / "b.csv", "--json")
+    assert (done.document["users"], done.document["unknown"]) == (1, ["1.5"])
+    refused(finestrec("perturb", log, f"delete:user:0:ids={users}", "--out", tmp_path / "c.csv"), "'abc'", "integer")
 
 
 def test_a_users_file_with_a_column(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:

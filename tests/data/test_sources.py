@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_log import check_invariants, rows_of, slow_read
 
+from finestrec.data.alignment import align
 from finestrec.data.log import InteractionLog
 from finestrec.data.sources import log_from_frame, read_log, write_log
 from finestrec.errors import DataError
@@ -376,8 +377,24 @@ def test_pandas_datetimes_and_column_numbers():
         log_from_frame(pd.DataFrame({"user": [1, 2], "item": [1, 2], "time": [times[0], pd.NaT]}))
 
 
+def test_ids_of_a_text_file_are_read_as_those_of_an_earlier_log(tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text("user,item,time\n1,7,1\n1,x9,2\n2,10,3\n")
+    second.write_text("user,item,time\n1,7,1\n2,10,3\n")
+    stored = read_log(first)
+    alone, like = read_log(second), read_log(second, like=stored)
+    assert (alone.vocabulary.items.to_list(), like.vocabulary.items.to_list()) == ([7, 10], ["10", "7"])
+    assert like.vocabulary.users.to_list() == [1, 2]
+    with pytest.raises(DataError, match="item ids are integers"):
+        align(alone, stored)
+    assert align(like, stored).interaction_ids.tolist() == [0, 2]
+    typed = tmp_path / "typed.parquet"
+    pl.read_csv(second).write_parquet(typed)
+    assert read_log(typed, like=stored).vocabulary.items.to_list() == [7, 10]  # has types of its own
+
+
 def test_pandas_columns_of_mixed_values():
-    with pytest.raises(DataError, match="column 'user': its values are of more than one type"):
+    with pytest.raises(DataError, match="column 'user', row 1: 'a' is of type str; the column begins with 1"):
         log_from_frame(pd.DataFrame({"user": pd.Series([1, "a"], dtype=object), "item": [1, 2], "time": [1, 2]}))
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finestrec.data.alignment import align, under_vocabulary
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.models import build_model
 from finestrec.perturbation.edits import edit
 from finestrec.stabilizers import Continue, FinestTuning, Recipe, Retrain, WarmStart, stabilizer
@@ -25,6 +27,7 @@ from finestrec.stabilizers.finest import (
     rank_preserving_loss,
     reference_lists,
 )
+from finestrec.stabilizers.finetuning import finest
 from finestrec.training.options import TrainingOptions
 from finestrec.training.trained import TrainedModel, fit
 
@@ -121,13 +124,16 @@ def test_large_lists_are_memory_mapped_and_equal(base: TrainedModel, monkeypatch
     assert np.array_equal(mapped.items, in_memory.items)
 
 
+@pytest.mark.parametrize("window", ["last", "all"])
 @pytest.mark.parametrize("average", ["instance", "user"])
-def test_the_epoch_loss_is_the_mean_over_what_has_a_list(average: Any, base: TrainedModel) -> None:
+def test_the_epoch_loss_is_the_mean_over_what_has_a_list(average: Any, window: Any, base: TrainedModel) -> None:
     """Summed over an epoch's batches: the mean over preserved instances, or over users of their means."""
+    if window == "all":  # several windows a user
+        base = replace(base, options=base.options.model_copy(update={"window": "all", "max_length": 7}))
     references = reference_lists(base, 5)
     kept = np.random.default_rng(0).random(len(references)) < 0.8
     some = ReferenceLists(ids=references.ids[kept], items=references.items[kept])
-    training = TrainingOptions(batch_size=16)
+    training = base.options.model_copy(update={"batch_size": 16})
     options = FinestOptions(k=5, rho=0.05, kinds=("delete",), average=average, weight=2.0)
     curriculum = Finest(base.log, some, options, training, seed=4)
     cut = curriculum.windows(1)
@@ -137,17 +143,43 @@ def test_the_epoch_loss_is_the_mean_over_what_has_a_list(average: Any, base: Tra
     with torch.no_grad():
         per_batch = [float(curriculum.losses(model, cut.batch(dealt))["rank"]) for dealt in batches]
         by_user: dict[int, list[float]] = {}
-        for window in range(len(cut.start)):
-            batch = cut.batch(np.array([window]))
+        for number, start in enumerate(cut.start):
+            batch = cut.batch(np.array([number]))
+            user = int(np.searchsorted(cut.log.offsets, start, side="right")) - 1
             scores = model.scores(batch.at_positions(model.hidden(batch)))
             for row, interaction in zip(scores, batch.ids, strict=True):
                 if interaction in some.ids:
                     items = some.items[some.ids.tolist().index(interaction)]
                     value = slow_loss([float(row[i]) for i in items], 0.1, 0.1)
-                    by_user.setdefault(window, []).append(value)
+                    by_user.setdefault(user, []).append(value)
     everything = [value for values in by_user.values() for value in values]
     expected = np.mean(everything) if average == "instance" else np.mean([np.mean(v) for v in by_user.values()])
     assert sum(per_batch) / len(per_batch) == pytest.approx(2.0 * expected, rel=1e-4)
+
+
+def test_a_log_of_another_world_is_refused(base: TrainedModel) -> None:
+    """METHOD, section 5, trap 2: where an index or an id means something else, lists would be of something else."""
+    frame = base.log.to_frame()
+    first = frame["item_id"][0]
+    renamed = frame.with_columns(item_id=pl.when(pl.col("item_id") == first).then(10**6).otherwise(pl.col("item_id")))
+    with pytest.raises(DataError, match=r"items of the log have other indices .* under_vocabulary\(align"):
+        finest(base, InteractionLog.from_frame(renamed))
+    shifted = InteractionLog.from_frame(frame[1:])
+    assert shifted.vocabulary.items.equals(base.log.vocabulary.items)
+    with pytest.raises(DataError, match=r"ids that were other interactions' .* under_vocabulary\(align"):
+        finest(base, shifted)
+    aligned = under_vocabulary(align(shifted, base.log), base.log.vocabulary)
+    assert finest(base, aligned, options={"epochs": 1, "k": 5}).log is aligned
+
+
+def test_an_empty_log_is_not_the_incumbents(base: TrainedModel) -> None:
+    with pytest.raises(DataError, match="nothing to learn from: of 0 training interactions"):
+        finest(base, base.log.keep(np.zeros(len(base.log), dtype=bool)))
+
+
+def test_options_that_do_not_fit_are_told_in_our_words(base: TrainedModel) -> None:
+    with pytest.raises(OptionError, match=r"unknown option finest\.epoch \(did you mean finest\.epochs\?\)"):
+        finest(base, options={"epoch": 3})
 
 
 def test_a_batch_without_lists_has_no_rank_loss(base: TrainedModel) -> None:

@@ -13,8 +13,8 @@ from chains import markov_log
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
 from finestrec.data.splits import split
-from finestrec.errors import RunFolderError, TrainingError
-from finestrec.models import LSTM, build_model
+from finestrec.errors import DataError, OptionError, RunFolderError, TrainingError
+from finestrec.models import LSTM, MODELS, build_model
 from finestrec.perturbation.edits import edit
 from finestrec.stabilizers import Recipe, Retrain
 from finestrec.stabilizers.base import SaveTo
@@ -222,6 +222,65 @@ def test_fewer_rows_than_devices_are_no_obstacle() -> None:
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate(chain: InteractionLog) -> None:
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step \d+, at learning rate 1e\+30"):
         fitted(chain, lr=1e30)
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_mixed_precision_trains_as_single_precision_does(model: str, chain: InteractionLog) -> None:
+    single, mixed = (
+        fit(
+            chain,
+            model,
+            model_options=SMALL,
+            training={"epochs": 3, "lr": 5e-3},
+            device=DeviceOptions(precision=precision),
+        )
+        for precision in ("32-true", "bf16-mixed")
+    )
+    losses = [[record.losses["next_item"] for record in each.state.history] for each in (single, mixed)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert all(weight.dtype == torch.float32 for weight in mixed.state.weights.values() if weight.is_floating_point())
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ({"device": "cuda"}, "device is cuda, which torch does not find"),
+        ({"device": "mps"}, "device is mps, which torch does not find"),
+        ({"precision": "16-mixed"}, "16-mixed, which a cpu does not have"),
+    ],
+)
+def test_what_a_machine_does_not_have_is_refused(
+    device: dict[str, Any], words: str, chain: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(OptionError, match=words):
+        fit(chain, "lrurec", device=DeviceOptions(**device))
+
+
+def test_a_log_with_nothing_to_learn_from_is_refused(chain: InteractionLog) -> None:
+    firsts = np.zeros(len(chain), dtype=bool)
+    firsts[chain.offsets[:-1]] = True
+    with pytest.raises(DataError, match=r"nothing to learn from: of [\d,]+ training interactions none follows"):
+        fitted(chain.keep(firsts))
+    firsts[chain.offsets[0] : chain.offsets[1]] = True
+    one = chain.keep(firsts)
+    assert fitted(one).state.epochs_done == 3
+    with pytest.raises(DataError, match="no user has a second training interaction"):
+        fitted(chain.keep(np.isin(np.arange(len(chain)), chain.offsets[:-1])), patience=1)
+
+
+def test_the_seconds_of_a_preparation_are_the_first_epochs(chain: InteractionLog) -> None:
+    options = TrainingOptions(epochs=2)
+    model = build_model("lstm", chain.n_items, 0, SMALL, max_length=50)
+    state = train(model, NextItem(chain, options, 0), options, 0, preparation=1000.0)
+    first, second = (record.seconds for record in state.history)
+    assert first > 1000 > second
+    longer = train(
+        model, NextItem(chain, options, 0), options.model_copy(update={"epochs": 3}), 0, state=state, preparation=1000.0
+    )
+    assert longer.history[2].seconds < 1000
 
 
 def test_early_stopping_keeps_the_best_weights(chain: InteractionLog) -> None:

@@ -40,7 +40,7 @@ def audit(
     ] = "retrain,warm_start,finest",
     perturb: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPEC", show_default=False, help=f"{SPEC_HELP} Repeatable. [default: {DELETION}]"),
+        typer.Option(metavar="SPEC", show_default=False, help=f"{SPEC_HELP} Repeatable. \\[default: {DELETION}]"),
     ] = None,
     regimes: Annotated[
         str, typer.Option(metavar="A,B", help="anchored-update, authors-protocol, unanchored.")

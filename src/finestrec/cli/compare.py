@@ -92,7 +92,7 @@ def compare(
     output: Output,
     k: Annotated[
         list[int] | None,
-        typer.Option("--k", metavar="K", show_default=False, help="Depth, repeatable. [default: 10]"),
+        typer.Option("--k", metavar="K", show_default=False, help="Depth, repeatable. \\[default: 10]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", show_default=False, help="A run folder for all that was found.")

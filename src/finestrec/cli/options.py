@@ -53,7 +53,7 @@ Jobs = Annotated[
         min=1,
         show_default=False,
         help="Trainings at a time; several have one thread each, unless --threads says more."
-        " [default: 1; with --engine ray as many as it has CPUs for]",
+        " \\[default: 1; with --engine ray as many as it has CPUs for]",
     ),
 ]
 EngineOption = Annotated[
@@ -88,7 +88,7 @@ class Choices:
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(metavar="S", min=0, show_default=False, help="Drives every random stream. [default: 0]"),
+        typer.Option(metavar="S", min=0, show_default=False, help="Drives every random stream. \\[default: 0]"),
     ] = None
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, show_default=False, help="CPU threads of each process.")
@@ -126,7 +126,7 @@ class Choices:
             flags: The command's own flags by key, "." as "__"; None for those not given.
 
         Raises:
-            OptionError: If a key is unknown or a value does not fit.
+            OptionError: If a key is unknown, a value does not fit, or there is no such device.
         """
         from finestrec.config import compose, without_preset
 
@@ -136,6 +136,10 @@ class Choices:
             # The options of an earlier run are complete, so the preset's keys would always be overridden by them.
             under = [without_preset(layer) for layer in under]
         config = compose([*under, *own])
+        if config.device.device in ("cuda", "mps") or config.device.precision != "32-true":
+            from finestrec.training.loop import check_available
+
+            check_available(config.device)
         if config.device.threads is not None:
             import torch
 

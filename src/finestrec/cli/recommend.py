@@ -42,7 +42,7 @@ def recommend(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="One user id a line, or a file with a column user_id. [default: all]",
+            help="One user id a line, or a file with a column user_id. \\[default: all]",
         ),
     ] = None,
     seen: Annotated[Seen, typer.Option(help="Items that the user had before.")] = Seen.KEEP,
@@ -65,8 +65,9 @@ def recommend(
         torch.set_num_threads(threads)
     run = load_run(folder)
     asked = run.log.vocabulary.users
+    foreign = pl.Series(dtype=pl.String)
     if users is not None:
-        asked = read_ids_file(users, asked.dtype, "user_id")
+        asked, foreign = read_ids_file(users, asked.dtype, "user_id")
     unknown = asked.filter(~servable(run.trained, run.log, asked))
     lists = run.recommend(k, users=asked, seen=seen.value)
     if missing is Missing.POPULAR:
@@ -82,9 +83,13 @@ def recommend(
     if len(unknown):
         fate = "not written" if missing is Missing.SKIP else "given the most popular items"
         terminal.warn(f"{len(unknown):,} unknown users, {fate}: {_listed(unknown)}")
+    if len(foreign):
+        terminal.warn(
+            f"{len(foreign):,} unknown users, not written, because all ids of the run are integers: {_listed(foreign)}"
+        )
     served = len(asked) - len(unknown)
     terminal.say(f"{out}: lists of {served:,} users")
-    terminal.document({"out": out, "users": served, "unknown": unknown.to_list(), "lines": len(lists)})
+    terminal.document({"out": out, "users": served, "unknown": [*unknown, *foreign], "lines": len(lists)})
 
 
 def _listed(ids: "pl.Series") -> str:

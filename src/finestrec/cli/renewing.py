@@ -54,7 +54,7 @@ class Renewal:
         depth = min(config.lists.k, incumbent.config.lists.k)
         names = measure_names([depth], truth=False, catalogue=True, old_catalogue=True)
         check_names(limits.budget, names, None, "lists are of lists.k items")
-        whole = incumbent.log if self.log is None else config.data.read(self.log)
+        whole = incumbent.log if self.log is None else config.data.read(self.log, incumbent.log)
         night = (next_night if self.command == "stabilize" else growing_night)(incumbent, whole)
         inputs = self._inputs(incumbent, night)
         if limits.decide(

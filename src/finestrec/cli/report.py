@@ -19,7 +19,7 @@ def report(
     ],
     output: Output,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="The page. [default: DIR/report.html]")
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="The page. \\[default: DIR/report.html]")
     ] = None,
     user: Annotated[
         list[str] | None,

@@ -82,6 +82,35 @@ def _paired(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.i
     return first * np.int64(second.max() + 1) + second
 
 
+def check_same_world(log: InteractionLog, known: InteractionLog) -> None:
+    """Refuse a log in which an item's index or an interaction's id means something else than in an earlier one.
+
+    Args:
+        log: Its catalogue may have grown: its first items are the earlier one's.
+        known: The earlier one.
+
+    Raises:
+        DataError: If an item, or an interaction of the same id, is another one.
+    """
+    if log.root is known.root:
+        return
+    how = (
+        "read it whole and bring it under the earlier log's, with finestrec.data.alignment:"
+        " under_vocabulary(align(log, earlier), earlier.vocabulary)"
+    )
+    ours, theirs = log.vocabulary.items, known.vocabulary.items
+    if ours is not theirs and not ours.head(len(theirs)).equals(theirs):
+        raise DataError(f"the items of the log have other indices than those the model was trained on; {how}")
+    _, here, there = np.intersect1d(
+        log.interaction_ids[log.interaction_ids >= 0], known.interaction_ids, assume_unique=True, return_indices=True
+    )
+    if np.any(log.items[log.interaction_ids >= 0][here] != known.items[there]):
+        raise DataError(
+            "interactions of the log have ids that were other interactions' in the log that the model was trained on;"
+            f" {how}"
+        )
+
+
 def _check_types(new: Vocabulary, stored: Vocabulary) -> None:
     for what, ours, theirs in (("user", new.users, stored.users), ("item", new.items, stored.items)):
         if len(ours) and len(theirs) and ours.dtype != theirs.dtype:

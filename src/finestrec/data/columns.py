@@ -91,13 +91,14 @@ def find_columns(names: Sequence[str], wanted: Mapping[Role, str | None], source
             )
             raise DataError(
                 f"{source}: {missing}; the columns are {_listed(names)}. Name the right one with the option"
-                f" {role!r}; if the file has no header line and its columns are user, item, timestamp, say"
-                " header=False"
+                f" {role!r} (--set data.{role}=NAME); if the file has no header line and its columns are user, item,"
+                " timestamp, say header=False (--set data.header=false)"
             )
         if len(candidates) > 1:
             raise DataError(
                 f"{source}: the {role} could be any of the columns"
                 f" {_listed([names[at] for at in candidates])}; name one with the option {role!r}"
+                f" (--set data.{role}=NAME)"
             )
         found[role] = candidates[0]
     for first, second in combinations(ROLES, 2):

@@ -41,17 +41,19 @@ def write_lists(lists: pl.DataFrame, path: Path) -> None:
             lists.write_csv(temporary, separator=_SEPARATORS[ending])
 
 
-def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "item_id"]) -> pl.Series:
+def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "item_id"]) -> tuple[pl.Series, pl.Series]:
     """Raw user or item ids, each once, in the order of the file.
 
     Args:
         path: Parquet, csv or tsv with the column; any other text file has one id a line.
-        dtype: Type of the ids of the log. What cannot be of that type is no user of it and is kept as it is
-            where that is possible.
+        dtype: Type of the ids of the log, Int64 or String.
         column: The name of the column.
 
+    Returns:
+        The ids that are of that type, and as text those that cannot be: "007" or "abc" where all ids are integers.
+
     Raises:
-        DataError: If the file is missing or empty, or its ids can be none of the log.
+        DataError: If the file is missing, empty or not readable.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
@@ -60,17 +62,13 @@ def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "it
         raise DataError(
             f"{path.name} names no {column.removesuffix('_id')}s; expected one id a line, or a column {column}"
         )
-    return _of_type(ids, dtype, column, path.name)
-
-
-def _of_type(ids: pl.Series, dtype: pl.DataType, column: str, name: str) -> pl.Series:
     if dtype == pl.String:
-        return ids.cast(pl.String)
+        return ids.cast(pl.String), ids.clear().cast(pl.String)
     integers = ids.cast(pl.Int64, strict=False)
-    if integers.null_count():
-        wrong, what = ids.filter(integers.is_null())[0], column.removesuffix("_id")
-        raise DataError(f"{name}: the {what} id {wrong!r} is not an integer, but all {what} ids of the log are")
-    return integers
+    # An integer and no other way to write or to round one: "007" and 7 are never the same id.
+    same = ids == integers if ids.dtype.is_numeric() else ids == integers.cast(pl.String)
+    same = same.fill_null(value=False)
+    return integers.filter(same), ids.filter(~same).cast(pl.String)
 
 
 def _column(path: Path, column: str) -> pl.Series:

@@ -16,6 +16,7 @@ from finestrec.data.columns import Columns, Role, find_columns, has_header, posi
 from finestrec.data.files import aside
 from finestrec.data.identifiers import index_ids, read_ids
 from finestrec.data.log import InteractionLog, TimeUnit, Vocabulary
+from finestrec.data.places import Place
 from finestrec.data.tables import PARQUET, Table, open_file, open_frame
 from finestrec.data.textfiles import SEPARATORS
 from finestrec.data.timestamps import TICKS_PER_SECOND, to_ticks, unit_by_magnitude
@@ -33,6 +34,7 @@ def read_log(
     timestamp: str | None = None,
     header: bool | None = None,
     min_length: int = 1,
+    like: InteractionLog | None = None,
 ) -> InteractionLog:
     """Read a log from a file.
 
@@ -46,6 +48,7 @@ def read_log(
         header: Whether a text file's first line names the columns; by default that is found out. Without a
             header the columns are user, item, timestamp.
         min_length: Users with fewer interactions are dropped, and the vocabulary is frozen after that.
+        like: An earlier log: where its ids are text, so are those of a text file, which has no types itself.
 
     Raises:
         DataError: If the file or a value in it is not usable; says file, row, column and value.
@@ -57,7 +60,7 @@ def read_log(
         if table.has_names
         else positional_columns(len(table.names), wanted, table.source)
     )
-    return _log(table, columns).with_min_length(min_length)
+    return _log(table, columns, like).with_min_length(min_length)
 
 
 def log_from_frame(
@@ -83,15 +86,21 @@ def log_from_frame(
     return _log(table, find_columns(table.names, wanted, table.source))
 
 
-def _log(table: Table, columns: Columns) -> InteractionLog:
+def _log(table: Table, columns: Columns, like: InteractionLog | None = None) -> InteractionLog:
     users, items, times = table.read(columns)
     if len(users) == 0:
         raise DataError(f"{table.source} has columns but no rows; a log needs at least one interaction")
     places = [table.place(at) for at in columns]
     ticks, unit = to_ticks(times, places[2])
-    user_of_row, user_ids = index_ids(read_ids(users, places[0]))
-    item_of_row, item_ids = index_ids(read_ids(items, places[1]))
+    known = None if like is None or not table.is_text else like.vocabulary
+    user_of_row, user_ids = index_ids(_ids(users, places[0], None if known is None else known.users))
+    item_of_row, item_ids = index_ids(_ids(items, places[1], None if known is None else known.items))
     return packed(user_of_row, item_of_row, ticks, Vocabulary(user_ids, item_ids), unit)
+
+
+def _ids(column: pl.Series, place: Place, known: pl.Series | None) -> pl.Series:
+    ids = read_ids(column, place)
+    return column if known is not None and known.dtype == pl.String else ids
 
 
 def packed(

@@ -147,10 +147,16 @@ def _as_series(frame: Any, key: Any, name: str, label: str) -> pl.Series:
         return pl.Series(name, column)
     except (ImportError, AttributeError, TypeError, ValueError, pl.exceptions.PolarsError):
         pass  # pandas without pyarrow, or a column of mixed objects: value by value is slower, but tells
+    values = column.tolist()
     try:
-        return pl.Series(name, column.tolist())
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        return pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        first = next((value for value in values if value is not None), None)
+        at, other = next(
+            ((at, value) for at, value in enumerate(values) if value is not None and type(value) is not type(first)),
+            (0, first),
+        )
         raise DataError(
-            f"{label}, column {name!r}: its values are of more than one type ({error}); make them all"
-            " integers or all text"
+            f"{label}, column {name!r}, row {at}: {other!r} is of type {type(other).__name__}; the column begins"
+            f" with {first!r}; make its values all integers or all text"
         ) from None

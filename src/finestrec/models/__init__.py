@@ -11,7 +11,7 @@ from finestrec.models.lrurec import LRURec
 from finestrec.models.lstm import LSTM
 from finestrec.models.sasrec import SASRec
 from finestrec.models.tisasrec import TiSASRec
-from finestrec.options import Options
+from finestrec.options import Options, validated
 from finestrec.randomness import torch_stream
 
 MODELS: Final[dict[str, type[NextItemModel]]] = {
@@ -83,7 +83,8 @@ def build_model(
     if not isinstance(model, str):
         return _made(model, n_items, max_length, seed)
     cls = model_type(model)
-    checked = options if isinstance(options, ModelOptions) else cls.options_type.model_validate(options or {})
+    values = options.model_dump() if isinstance(options, Options) else options or {}
+    checked = options if isinstance(options, ModelOptions) else validated(cls.options_type, values, "model")
     with torch_stream(seed, "init"):
         return cls(n_items, max_length, checked)
 

@@ -119,6 +119,8 @@ class LRUBlock(nn.Module):
         gamma = self.log_gamma.exp().repeat_interleave(2)
         u = F.linear(x, self.project_in.weight * gamma[:, None], self.project_in.bias * gamma)  # (L, B, 2C)
         decay = torch.polar(torch.exp(-self.log_nu.exp()), self.log_theta.exp())
+        # In mixed precision products are coarse; the recurrence, which sums over the whole row, is not.
+        u = u.to(torch.promote_types(u.dtype, torch.float32))
         h = LinearRecurrence.apply(u, decay)  # type: ignore[no-untyped-call]
         if only is not None:
             x, h = (each.flatten(0, 1).index_select(0, only) for each in (x, h))

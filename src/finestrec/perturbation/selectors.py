@@ -198,7 +198,10 @@ def listed(log: InteractionLog, unit: Literal["users", "items"], path: Path) -> 
         DataError: If the file cannot be read, or names one without interactions in the log.
     """
     vocabulary = log.vocabulary.users if unit == "users" else log.vocabulary.items
-    ids = read_ids_file(path, vocabulary.dtype, "user_id" if unit == "users" else "item_id")
+    one = unit.removesuffix("s")
+    ids, others = read_ids_file(path, vocabulary.dtype, "user_id" if unit == "users" else "item_id")
+    if len(others):
+        raise DataError(f"{path.name}: the {one} id {others[0]!r} is not an integer, but all {one} ids of the log are")
     index = positions(ids, vocabulary).fill_null(-1).to_numpy()
     unknown = ids.filter((index < 0) | (_counts(log, unit)[index] == 0))
     if len(unknown):

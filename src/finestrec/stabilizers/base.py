@@ -86,9 +86,9 @@ class Recipe:
         options_type = model_type(model).options_type if isinstance(model, str) else Options
         return cls(
             model=model,
-            model_options=options_type.model_validate(model_options or {}),
+            model_options=validated(options_type, model_options or {}, "model"),
             training=training_options(model, training),
-            finest=finest if isinstance(finest, FinestOptions) else FinestOptions.model_validate(finest or {}),
+            finest=finest if isinstance(finest, FinestOptions) else validated(FinestOptions, finest or {}, "finest"),
             device=device or DeviceOptions(),
         )
 

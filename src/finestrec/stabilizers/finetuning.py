@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from finestrec.data.alignment import check_same_world
 from finestrec.data.log import InteractionLog
 from finestrec.options import Options, validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
@@ -50,6 +51,7 @@ class FineTuning(Strategy):
     ) -> TrainedModel:
         """See `Strategy.fit`."""
         base = trained_incumbent(incumbent, type(self).__name__)
+        check_same_world(log, base.log)
         options = self.recipe.finetuning
         model = self.recipe.copy_of(base, log.n_items)
         state = self._saved(checkpoint)
@@ -168,7 +170,8 @@ def finest(
 
     Args:
         incumbent: The trained model; a model that was trained elsewhere comes in by `TrainedModel.of`.
-        log: The training interactions to fine-tune on, by default those that it was trained on.
+        log: The training interactions to fine-tune on, by default those that it was trained on. Under the vocabulary
+            and the interaction ids of those; see `finestrec.data.alignment`.
         options: FINEST's options, by field name or complete.
         references: Lists to preserve; by default the incumbent's, made now.
         seed: Drives simulation, order and dropout; by default the incumbent's.
@@ -180,6 +183,7 @@ def finest(
 
     Raises:
         OptionError: If an option does not fit.
+        DataError: If the log's items or ids are not the incumbent's.
         UnsupportedError: If the incumbent is not a torch model.
         TrainingError: If the loss is NaN or infinite.
     """
@@ -188,10 +192,10 @@ def finest(
         model=incumbent.model.name,
         model_options=incumbent.model.options,
         training=incumbent.options,
-        finest=options if isinstance(options, FinestOptions) else FinestOptions.model_validate(options or {}),
+        finest=options if isinstance(options, FinestOptions) else validated(FinestOptions, options or {}, "finest"),
     )
     fitter = FinestTuning(recipe, references=references)
-    stable = fitter.fit(log or incumbent.log, incumbent.seed if seed is None else seed, incumbent)
+    stable = fitter.fit(incumbent.log if log is None else log, incumbent.seed if seed is None else seed, incumbent)
     if in_place:
         incumbent.model.load_state_dict(stable.model.state_dict())
     return stable

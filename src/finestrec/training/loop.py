@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from finestrec.data.sequences import Instances, SequenceBatch
-from finestrec.errors import TrainingError
+from finestrec.errors import OptionError, TrainingError
 from finestrec.measures.accuracy import ndcg
 from finestrec.models import NextItemModel
 from finestrec.randomness import torch_stream
@@ -43,6 +43,13 @@ Schedule = Callable[[float], float]
 """From the share of the steps that are done, 0 at the first, below 1, to the share of the learning rate; picklable."""
 
 
+class _Given:
+    """A batch that Fabric passes on as it is: it would change floats inside of a dataclass, and a batch has none."""
+
+    def __init__(self, batch: SequenceBatch) -> None:
+        self.batch = batch
+
+
 class _Step(nn.Module):
     """One forward pass as a module, so that Fabric wraps models of any interface."""
 
@@ -51,7 +58,8 @@ class _Step(nn.Module):
         self.model = model
         self._curriculum = curriculum
 
-    def forward(self, batch: SequenceBatch) -> dict[str, Tensor]:
+    def forward(self, given: "_Given") -> dict[str, Tensor]:
+        batch = given.batch
         # A device without a row of a small batch, or rows of which chance masks nothing: a gradient of zeros.
         if len(batch.targets) == 0:
             nothing = torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
@@ -95,6 +103,7 @@ def train(
         The state after the last epoch.
 
     Raises:
+        OptionError: If there is no such device.
         TrainingError: If the loss is NaN or infinite; names epoch, step and learning rate.
     """
     state = state or TrainingState.of(model)
@@ -104,6 +113,7 @@ def train(
     from lightning_fabric import Fabric
 
     device = device or DeviceOptions()
+    check_available(device)
     if device.threads is not None:
         torch.set_num_threads(device.threads)
     run = partial(
@@ -136,6 +146,22 @@ def train(
             fabric.launch(partial(_run_to_file, run, result))
             state = TrainingState.load(result)
     return _loaded(model, state)
+
+
+def check_available(device: DeviceOptions) -> None:
+    """Refuse a kind of device that this machine does not have, or a precision that the device does not.
+
+    Raises:
+        OptionError: If it does not.
+    """
+    if (device.device, device.precision) == ("cpu", "16-mixed"):
+        raise OptionError("device.precision is 16-mixed, which a cpu does not have; use bf16-mixed or 32-true")
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not found.get(device.device, True):
+        raise OptionError(
+            f"device.device is {device.device}, which torch does not find on this machine; use cpu, or auto, which"
+            " takes an accelerator if there is one"
+        )
 
 
 def _loaded(model: NextItemModel, state: TrainingState) -> TrainingState:
@@ -260,7 +286,7 @@ def _epoch(
         own = dealt[fabric.global_rank :: fabric.world_size]
         batch = model.learning_batch(windows, own, seed, epoch).to(fabric.device)
         with torch_stream(seed, "dropout", epoch, step, fabric.global_rank, device=fabric.device):
-            losses = step_module(batch)
+            losses = step_module(_Given(batch))
         loss = torch.stack(list(losses.values())).sum()
         value = loss.item()
         if not math.isfinite(value):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import SequenceBatch, Windows, windows
+from finestrec.errors import DataError
 from finestrec.models import NextItemModel
 from finestrec.training.losses import bce_loss, gbce_loss, negatives, sampled_softmax_loss, softmax_loss
 from finestrec.training.options import TrainingOptions
@@ -95,7 +96,17 @@ class NextItem:
     parts: tuple[str, ...] = ("next_item",)
 
     def __init__(self, log: InteractionLog, options: TrainingOptions, seed: int) -> None:
+        """Set up.
+
+        Raises:
+            DataError: If the log has no training instance.
+        """
         self._windows = windows(log, options.max_length, options.window)
+        if self._windows.n_instances == 0:
+            raise DataError(
+                f"there is nothing to learn from: of {len(log):,} training interactions none follows another one of"
+                " its user"
+            )
         self._expected = max(1, self._windows.n_dealt_instances) / self._windows.n_batches(options.batch_size)
         self._options = options
         self._seed = seed

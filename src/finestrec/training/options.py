@@ -1,11 +1,13 @@
 """How a model is trained, and on what."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from finestrec.data.sequences import WindowMode
 from finestrec.options import Options
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingOptions(Options):
@@ -28,7 +30,7 @@ class TrainingOptions(Options):
     """Items sampled for each position, for the losses that sample."""
     calibration: float = Field(default=0.75, ge=0, le=1)
     """t of gbce: 0 is binary cross-entropy, 1 gives scores that are calibrated as probabilities."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Adam's decay rates of the two moments."""
     weight_decay: float = Field(default=0.0, ge=0)
     """L2 penalty, added to the gradient; on all weights, or on those that the model names (TiSASRec: its tables)."""

@@ -6,8 +6,9 @@ from typing import Any
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances, Windows, windows
 from finestrec.data.splits import validation_split
-from finestrec.errors import OptionError
+from finestrec.errors import DataError, OptionError
 from finestrec.models import ModelFactory, NextItemModel, build_model, model_type
+from finestrec.options import validated
 from finestrec.ranking import TopLists, rank
 from finestrec.training.loop import OnEpoch, train
 from finestrec.training.objectives import NextItem
@@ -60,7 +61,7 @@ class TrainedModel:
                 " under the model's catalogue with log.with_items"
             )
         if not isinstance(training, TrainingOptions):
-            training = TrainingOptions.model_validate({"max_length": model.max_length, **(training or {})})
+            training = validated(TrainingOptions, {"max_length": model.max_length, **(training or {})}, "training")
         if training.max_length > model.max_length:
             raise OptionError(
                 f"training.max_length is {training.max_length}, but the model reads at most {model.max_length} items"
@@ -84,7 +85,7 @@ def training_options(
     if isinstance(options, TrainingOptions):
         return options
     defaults = model_type(model).training_defaults if isinstance(model, str) else {}
-    return TrainingOptions.model_validate({**defaults, **(options or {})})
+    return validated(TrainingOptions, {**defaults, **(options or {})}, "training")
 
 
 def fit(
@@ -115,11 +116,16 @@ def fit(
 
     Raises:
         OptionError: If a name is unknown, or a factory's model does not fit.
+        DataError: If there is nothing to learn from, or to hold out for early stopping.
         TrainingError: If the loss is NaN or infinite.
     """
     options = training_options(model, training)
     network = build_model(model, log.n_items, seed, model_options, max_length=options.max_length)
     held_out = validation_split(log) if options.patience is not None else None
+    if held_out is not None and held_out.is_train.all():
+        raise DataError(
+            "no user has a second training interaction to hold out for early stopping; train without training.patience"
+        )
     state = train(
         network,
         NextItem(held_out.train if held_out else log, options, seed),

@@ -166,17 +166,30 @@ class Finest(OnEdits):
         # By name and not by place in the batch: a row of a batch may be one instance.
         self._window_of = np.full(len(self._references), -1)
         self._window_of[rows[found]] = instances.start[found]
-        return int(found.sum()) if self._finest.average == "instance" else len(np.unique(instances.start[found]))
+        if self._finest.average == "instance":
+            return int(found.sum())
+        of_window, of_user = (_sizes(groups[found]) for groups in (instances.start, instances.users))
+        self._share_of = np.zeros(len(self._references))
+        self._share_of[rows[found]] = of_window / of_user
+        return len(np.unique(instances.users[found]))
 
     def _weights(self, rows: NDArray[np.int64], predicted_share: float) -> NDArray[np.float32]:
         """Weight of each position of a batch in the mean; 0 where there is no reference list.
 
-        Where a model asks for a share of the instances, a user's mean is over those asked, and 0 for none of them.
+        A user's mean is over its windows by their sizes. Where a model asks for a share of the instances, a window's
+        mean is over those asked, and 0 for none of them.
         """
         found = rows >= 0
         if self._finest.average == "instance":
             return np.asarray(found / (self._expected_preserved * predicted_share), dtype=np.float32)
         weights = np.zeros(len(rows), dtype=np.float32)
         _, window, counts = np.unique(self._window_of[rows[found]], return_inverse=True, return_counts=True)
-        weights[found] = 1 / (counts[window] * self._expected_preserved)
+        weights[found] = self._share_of[rows[found]] / (counts[window] * self._expected_preserved)
         return weights
+
+
+def _sizes(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each element, how many are in its group; shape (n,)."""
+    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    sizes: NDArray[np.int64] = counts[group]
+    return sizes

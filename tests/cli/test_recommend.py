@@ -72,9 +72,11 @@ def test_users_that_cannot_be_of_a_run_with_integer_ids(finestrec: Finestrec, tm
 def test_a_users_file_with_a_column(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:
     known = load_run(run_folder).log.vocabulary.users
     users = tmp_path / "users.csv"
-    users.write_text(f"country,user_id\nde,{known[1]}\nfr,{known[0]}\n")
-    assert finestrec("recommend", run_folder, "--users", users, "--out", tmp_path / "a.csv").code == 0
-    assert pl.read_csv(tmp_path / "a.csv")["user_id"].unique(maintain_order=True).to_list() == [known[1], known[0]]
+    for name in ("user_id", "userId"):
+        users.write_text(f"country,{name}\nde,{known[1]}\nfr,{known[0]}\n")
+        assert finestrec("recommend", run_folder, "--users", users, "--out", tmp_path / f"{name}.csv").code == 0
+        served = pl.read_csv(tmp_path / f"{name}.csv")["user_id"]
+        assert served.unique(maintain_order=True).to_list() == [known[1], known[0]]
 
 
 def test_a_users_file_with_a_quoted_header(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:

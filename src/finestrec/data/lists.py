@@ -7,6 +7,7 @@ from typing import Literal
 
 import polars as pl
 
+from finestrec.data.columns import SYNONYMS, Role, recognised_column
 from finestrec.data.files import aside
 from finestrec.data.tables import PARQUET
 from finestrec.errors import DataError
@@ -79,16 +80,21 @@ def _column(path: Path, column: str) -> pl.Series:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             separator = _SEPARATORS.get(path.suffix.lower(), ",")
             names = [name.strip().strip('"') for name in lines[0].split(separator)] if lines else []
-            if column not in names:
+            if _position(names, column, path) is None:
                 return pl.Series(column, [line.strip() for line in lines if line.strip()], dtype=pl.String)
             frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    _check_column(frame, column, path)
-    return frame[column]
-
-
-def _check_column(frame: pl.DataFrame, column: str, path: Path) -> None:
-    if column not in frame.columns:
+    at = _position(frame.columns, column, path)
+    if at is None:
         raise DataError(f"{path.name} has no column {column}; its columns are {', '.join(frame.columns)}")
+    return frame.to_series(at)
+
+
+def _position(names: list[str], column: str, path: Path) -> int | None:
+    """Of the column of that name, or of one that a log may call so."""
+    if column in names:
+        return names.index(column)
+    role: Role = "user" if column == "user_id" else "item"
+    return recognised_column(names, SYNONYMS[role], role, path.name)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Adapted modules: their scores are the module's own, and everything that trains and ranks works on them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,8 +231,10 @@ def test_what_does_not_fit_is_refused_in_words(chain: InteractionLog) -> None:
         TrainedModel.of(model, markov_log(10, 20, 12, seed=0))
     with pytest.raises(OptionError, match="max_length is 50, but the model reads at most 12"):
         TrainedModel.of(model, chain, training={"max_length": 50})
+    grown = markov_log(10, 31, 12, seed=0)
+    grown = replace(grown, interaction_ids=grown.interaction_ids + len(chain))
     with pytest.raises(UnsupportedError, match=r"catalogue has 31 items and the model 30.* cannot grow"):
-        finest(TrainedModel.of(model, chain), markov_log(10, 31, 12, seed=0))
+        finest(TrainedModel.of(model, chain), grown)
     with pytest.raises(UnsupportedError, match="was given a RightGRU"):
         finest(RightGRU(N))  # type: ignore[arg-type]
     assert WIDTH == 16

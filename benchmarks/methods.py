@@ -2,7 +2,7 @@
 
 Run as ``python -m benchmarks.methods [METHOD ...] [--log LOG]``. LRURec, an epoch of fine-tuning or of cold training,
 one thread. Each method is in a process of its own, so that its peak is its own, and takes turns with a warm start in
-that process; the least of three turns counts. Seconds are the processor's, which vary less than the clock's.
+that process; the least of two turns counts. Seconds are the processor's, which vary less than the clock's.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from finestrec.stabilizers import STABILIZERS, Recipe, Retrain, stabilizer
 from finestrec.training.trained import TrainedModel
 
 RECIPE = Recipe.of("lrurec", training={"epochs": 1}, finest={"epochs": 1})
-TURNS = 3
+TURNS = 2
 
 
 class Cost(NamedTuple):

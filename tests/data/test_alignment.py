@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slow_log import Row, check_invariants, rows_of
 
-from finestrec.data.alignment import align, under_vocabulary
+from finestrec.data.alignment import align, check_same_world, under_vocabulary
 from finestrec.data.log import InteractionLog, Vocabulary
 from finestrec.data.simulator import SimulatorOptions, simulate
+from finestrec.data.sources import log_from_frame
 from finestrec.errors import DataError
+from finestrec.perturbation.edits import edit
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -70,6 +72,14 @@ def test_fresh_ids_follow_time_and_then_input_row():
     stored = log_of([(1, "a", 5)])
     new = log_of([(2, "b", 9), (1, "c", 7), (1, "a", 5), (3, "d", 7)])
     assert {row[1]: row[3] for row in rows_of(align(new, stored))} == {"a": 0, "c": 1, "d": 2, "b": 3}
+
+
+def test_new_interactions_of_the_log_before_are_no_other_ones() -> None:
+    log = log_from_frame(pl.DataFrame({"user": [1, 1, 1, 2, 2], "item": [3, 4, 5, 4, 3], "time": [1, 2, 3, 1, 2]}))
+    edited = edit(log, "replace", np.array([0, 1, 4]), np.array([2, 2, 1])).log
+    check_same_world(replace(log, origin=None, interaction_ids=log.interaction_ids.copy()), edited)
+    with pytest.raises(DataError, match="ids that were other interactions'"):
+        check_same_world(replace(log, interaction_ids=np.roll(log.interaction_ids, 1)), edited)
 
 
 def test_times_are_counted_in_the_stored_unit():

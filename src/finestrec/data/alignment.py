@@ -101,10 +101,12 @@ def check_same_world(log: InteractionLog, known: InteractionLog) -> None:
     ours, theirs = log.vocabulary.items, known.vocabulary.items
     if ours is not theirs and not ours.head(len(theirs)).equals(theirs):
         raise DataError(f"the items of the log have other indices than those the model was trained on; {how}")
+    # New interactions share one id, so only the others are unique.
+    rows, known_rows = (np.flatnonzero(each.interaction_ids != NEW_INTERACTION) for each in (log, known))
     _, here, there = np.intersect1d(
-        log.interaction_ids[log.interaction_ids >= 0], known.interaction_ids, assume_unique=True, return_indices=True
+        log.interaction_ids[rows], known.interaction_ids[known_rows], assume_unique=True, return_indices=True
     )
-    if np.any(log.items[log.interaction_ids >= 0][here] != known.items[there]):
+    if np.any(log.items[rows[here]] != known.items[known_rows[there]]):
         raise DataError(
             "interactions of the log have ids that were other interactions' in the log that the model was trained on;"
             f" {how}"

@@ -34,6 +34,16 @@ def test_the_story_from_the_log_to_the_verdict(
     assert again.document["verdict"] in first.out
     assert finestrec("demo", "--out", out, "--threads", 1, "--force", "--quiet").code == 0
 
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    # Another demo in its place, stopped before it has a run of its own, is not in the way of itself.
+    with monkeypatch.context() as at_once:
+        at_once.setattr("finestrec.runs.making.prepare", stopped)
+        assert finestrec("demo", "--out", out, "--seed", 1, "--threads", 1, "--force", "--quiet").code == 130
+    assert finestrec("demo", "--out", out, "--seed", 1, "--threads", 1, "--resume", "--quiet").code == 0
+    assert load_run(out / "run").config.seed == 1
+
 
 def audit_of(turnover: dict[str, float], lower: float) -> StabilityAudit:
     def finding(method: str) -> Finding:

@@ -58,7 +58,8 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
     from finestrec.cli.show import described
     from finestrec.data.sources import read_log, write_log
     from finestrec.perturbation.spec import Perturbation
-    from finestrec.runs import Plan, entered, write_results
+    from finestrec.runs import Plan, entered, read_state, write_results
+    from finestrec.runs.folder import STATE
     from finestrec.runs.making import Maker, prepare
     from finestrec.stability.audit import audit
 
@@ -69,8 +70,10 @@ def _tell(terminal: "Terminal", folder: "RunFolder", log: "InteractionLog", entr
     train = stored.split.train
     terminal.say(f"A simulated log, {log_file}: {described(whole.summary())}.")
     terminal.say(f"A recommender ({config.model_name}) is trained on the first nine tenths of each user's history.")
-    plan = Plan("train", config, {"fingerprint of LOG": whole.fingerprint})
-    with entered(folder.path / "run", plan, resume=entry.resume, force=entry.force) as inner:
+    plan, run = Plan("train", config, {"fingerprint of LOG": whole.fingerprint}), folder.path / "run"
+    # Of a demo before this one, where that was replaced and this one stopped before it came here.
+    stale = (run / STATE).is_file() and bool(plan.differences(read_state(run)))
+    with entered(run, plan, resume=entry.resume and not stale, force=entry.force or stale) as inner:
         if not inner.finished:
             Maker(inner, data=log_file.name, progress=terminal.progress("training")).train(stored)
     count = len(Perturbation.parse(DELETION).rows(train, config.seed))

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,15 @@ def test_an_empty_log_is_not_the_incumbents(base: TrainedModel) -> None:
 def test_options_that_do_not_fit_are_told_in_our_words(base: TrainedModel) -> None:
     with pytest.raises(OptionError, match=r"unknown option finest\.epoch \(did you mean finest\.epochs\?\)"):
         finest(base, options={"epoch": 3})
+
+
+def test_the_first_epoch_is_charged_for_the_reference_lists(
+    base: TrainedModel, small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making them takes a second on this clock, and so does an epoch."""
+    monkeypatch.setattr("finestrec.training.loop.time.perf_counter", count().__next__)
+    tuned = stabilizer("finest:epochs=3", small_recipe).fit(base.log, 0, base)
+    assert [record.seconds for record in tuned.state.history] == [2, 1, 1]
 
 
 def test_a_batch_without_lists_has_no_rank_loss(base: TrainedModel) -> None:

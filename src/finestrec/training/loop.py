@@ -58,7 +58,7 @@ class _Step(nn.Module):
         self.model = model
         self._curriculum = curriculum
 
-    def forward(self, given: "_Given") -> dict[str, Tensor]:
+    def forward(self, given: _Given) -> dict[str, Tensor]:
         batch = given.batch
         # A device without a row of a small batch, or rows of which chance masks nothing: a gradient of zeros.
         if len(batch.targets) == 0:

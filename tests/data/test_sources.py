@@ -67,6 +67,15 @@ def test_compressed_with_zstandard(tmp_path):
     with pyarrow.CompressedOutputStream(str(tmp_path / "log.csv.zst"), "zstd") as file:
         file.write(table().encode())
     assert rows_of(read_log(str(tmp_path / "log.csv.zst"))) == EXPECTED
+    with pyarrow.CompressedOutputStream(str(tmp_path / "bad.csv.zst"), "zstd") as file:
+        file.write(b"user,item,timestamp\n1,2,x\n")
+    with pytest.raises(DataError, match=r"data row 1, column 'timestamp': 'x' is not a time"):
+        read_log(tmp_path / "bad.csv.zst")
+
+
+def test_text_ids_are_kept_as_they_stand(write):
+    log = read_log(write("log.csv", "user,item,timestamp\n u ,007,1\nu,7,2\n"))
+    assert {(user, item) for user, item, *_ in rows_of(log)} == {(" u ", "007"), ("u", "7")}
 
 
 def test_parquet_keeps_its_types(tmp_path):
@@ -282,6 +291,7 @@ HEAD = "user,item,timestamp\n"
         ("log.csv", HEAD + '1,5" nail,3\n1,6" nail,3\n1,x,3\n', "a quotation mark .*stands inside a field"),
         ("log.csv", HEAD + "1,2\n1,2,3\n", r"data row 1 \(line 2\), column 'timestamp': nothing"),
         ("log.csv", HEAD + "\n1,2,3\n", r"data row 1 \(line 2\)"),
+        ("log.csv", 'user,item,timestamp,text\n1,2,3,"a\nb"\n1,2,x,c\n', r"data row 2 \(line 4\), .*'x' is not a time"),
         ("log.csv", "a,b,c\n1,2,3\n", r"looks like the user .* columns are 'a', 'b', 'c'\. .*option 'user'"),
         ("log.csv", "user,item\n1,2\n", r"no column looks like the timestamp .*'timestamp', 'time' or 'date'"),
         ("log.csv", "1,2\n3,4\n", "has 2 columns and no header line"),

@@ -1,6 +1,10 @@
 """A grid that survives: one process or two, failures, deaths, and reruns that do what is missing."""
 
 import json
+import os
+import signal
+from contextlib import suppress
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +250,37 @@ def test_progress_is_told_of_every_job_and_of_epochs(parts: Split, small_recipe:
         if jobs == 1 and key in trainings:
             assert left[0] == epochs[key]
             assert left[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_worker_that_is_started_hears_what_for_before_its_parent_ends(
+    parts: Split,
+    small_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    spawn = util.spawnv_passfds
+    workers: list[int] = []
+
+    def spawn_and_end(path: Any, arguments: list[Any], fds: Any) -> int:
+        pid = spawn(path, arguments, fds)
+        if "--multiprocessing-fork" in arguments:  # a worker, which has not been told yet what it is for
+            workers.append(pid)
+            signal.raise_signal(signal.SIGTERM)
+        return pid
+
+    def stop(*_: object) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(util, "spawnv_passfds", spawn_and_end)
+    handler = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(SystemExit):
+            audit(parts, small_recipe, perturbations=[SPEC], folder=tmp_path, jobs=2)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    [worker] = workers
+    with suppress(ChildProcessError):  # it was waited for
+        os.waitpid(worker, 0)
+    assert "Traceback" not in capfd.readouterr().err

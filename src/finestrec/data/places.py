@@ -1,5 +1,6 @@
 """Where in the input a value stands, for error messages that can be acted on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
@@ -22,23 +23,24 @@ class Place:
     Attributes:
         source: The file's name, or "the frame".
         column: The column's name as the input has it.
-        first_line: Line of the first data row in a text file, from 1; None where there are no lines.
+        line_of: Of a text file, finds the line (from 1) of a data row (from 0), or None if it cannot be told.
     """
 
     source: str
     column: str
-    first_line: int | None = None
+    line_of: Callable[[int], int | None] | None = None
 
     @property
     def is_text(self) -> bool:
         """Whether the input is a text file, whose values have no type."""
-        return self.first_line is not None
+        return self.line_of is not None
 
     def row(self, index: int) -> str:
         """Names the row at `index` (from 0) as people would look for it."""
-        if self.first_line is None:
+        if self.line_of is None:
             return f"row {index} (counted from 0)"
-        return f"data row {index + 1} (line {index + self.first_line})"
+        line = self.line_of(index)
+        return f"data row {index + 1}" + ("" if line is None else f" (line {line})")
 
     def refuse(self, why: str) -> DataError:
         """An error about the column as a whole."""

@@ -41,7 +41,8 @@ def read_log(
     Args:
         path: A csv, tsv, txt or inter file (also .gz, .zst) or a Parquet file.
         user: Name of the user column; by default the usual synonyms are recognised. In a file without a
-            header the columns are `column_1`, `column_2`, ...
+            header the columns are `column_1`, `column_2`, ... Ids that are text are kept as they stand, with zeros
+            in front and blanks around.
         item: Name of the item column.
         timestamp: Name of the time column: seconds, milliseconds or microseconds as numbers, or ISO 8601
             text; see `finestrec.data.timestamps`.

@@ -29,24 +29,24 @@ class Table:
         source: What error messages call it.
         names: Of the columns, as the input has them.
         read: The columns at some positions; those of a text file as text, null where a field is empty.
-        first_line: Line of the first row of a text file, from 1; None where there are no lines.
+        line_of: Of a text file, finds the line of a row for error messages; see `Place`.
         has_names: Whether the input names its columns; else they are `column_1`, ...
     """
 
     source: str
     names: list[str]
     read: Callable[[Sequence[int]], list[pl.Series]]
-    first_line: int | None = None
+    line_of: Callable[[int], int | None] | None = None
     has_names: bool = True
 
     @property
     def is_text(self) -> bool:
         """Whether values have no type."""
-        return self.first_line is not None
+        return self.line_of is not None
 
     def place(self, at: int) -> Place:
         """Where the values of a column stand."""
-        return Place(self.source, self.names[at], self.first_line)
+        return Place(self.source, self.names[at], self.line_of)
 
 
 def open_source(source: "Source", label: str) -> Table:
@@ -82,7 +82,7 @@ def open_file(path: Path, is_header: Callable[[list[str]], bool] = lambda _: Tru
             with _told(label):
                 return text.read(columns)
 
-        return Table(source, text.names, read, text.first_line, text.header)
+        return Table(source, text.names, read, text.line_of, text.header)
     raise DataError(
         f"{source}: files that end in {path.suffix or 'nothing'!r} cannot be read; known are"
         f" {', '.join(SEPARATORS)} (also with .gz or .zst) and {', '.join(PARQUET)}"

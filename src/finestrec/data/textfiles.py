@@ -30,11 +30,6 @@ class TextFile:
     names: list[str]
     header: bool
 
-    @property
-    def first_line(self) -> int:
-        """The line of the first data row, from 1."""
-        return 1 + self.header
-
     @staticmethod
     def kind(path: Path) -> str:
         """The ending that says what is in the file, that of the compression left aside."""
@@ -87,8 +82,32 @@ class TextFile:
         series = [frame[keys[at]] for at in columns]
         return [column.head(_without_blank_end(series)) for column in series]
 
+    def line_of(self, row: int) -> int | None:
+        """The line, from 1, on which a data row (from 0) begins; None if it cannot be told.
+
+        Fields in quotes may have line breaks in them, so the file is read up to there.
+        """
+        return self._find(lambda at, _: at == row + self.header)
+
+    def _find(self, is_wanted: Callable[[int, list[str]], bool]) -> int | None:
+        """The line on which the first row begins whose number and fields are wanted."""
+        opener = {".gz": gzip.open, ".zst": None}.get(self.path.suffix.lower(), open)
+        if opener is None:
+            return None
+        begins = 1
+        try:
+            with opener(self.path, "rt", encoding="utf-8", newline="") as file:
+                reader = csv.reader(file, delimiter=self.separator)
+                for at, fields in enumerate(reader):
+                    if is_wanted(at, fields):
+                        return begins
+                    begins = reader.line_num + 1
+        except (OSError, UnicodeDecodeError, csv.Error, EOFError):
+            pass
+        return None
+
     def _what_is_wrong(self, error: Exception) -> str:
-        line = _first_long_row(self.path, self.separator, len(self.names))
+        line = self._find(lambda _, fields: len(fields) > len(self.names))
         if line is not None:
             return (
                 f"{self.path.name}, line {line}: more fields than the {len(self.names)} of the first line;"
@@ -156,16 +175,3 @@ def _without_blank_end(series: list[pl.Series]) -> int:
     while rows and all(column[rows - 1] is None for column in series):
         rows -= 1
     return rows
-
-
-def _first_long_row(path: Path, separator: str, width: int) -> int | None:
-    """Line of the first row with more than `width` fields; None if there is none or it cannot be told."""
-    opener = {".gz": gzip.open, ".zst": None}.get(path.suffix.lower(), open)
-    if opener is None:
-        return None
-    try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            reader = csv.reader(file, delimiter=separator)
-            return next((reader.line_num for row in reader if len(row) > width), None)
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError):
-        return None

@@ -204,7 +204,8 @@ def _leave_with_parent() -> None:
 def _start_of_a_worker(threads: int | None) -> Iterator[None]:
     """A child starts deaf to SIGINT, which a terminal sends to it as well, and with a number of threads.
 
-    Its parent ends it; and its libraries look for the number when they are loaded.
+    Its parent ends it; and its libraries look for the number when they are loaded. Until it has begun its parent is not
+    interrupted: a child that never hears what it was started for ends with a traceback.
     """
     count = {"OMP_NUM_THREADS": str(threads or 1)}
     before = {name: os.environ.get(name) for name in count}
@@ -214,9 +215,16 @@ def _start_of_a_worker(threads: int | None) -> Iterator[None]:
         # The first start of a process starts this one too, which would unblock the signal again.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    terminated: list[int] = []
+    handler = signal.getsignal(signal.SIGTERM)
+    is_ours = callable(handler) and threading.current_thread() is threading.main_thread()
+    if is_ours:
+        signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     try:
         yield
     finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, handler)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -224,6 +232,8 @@ def _start_of_a_worker(threads: int | None) -> Iterator[None]:
                 os.environ[name] = value
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if terminated:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _death(code: int | None) -> str:

@@ -15,7 +15,8 @@ from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
 from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
-from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
+from finestrec.measures.overlap import frbo
+from finestrec.stability.search import Found, Probe, Search, Validation, open_strength
 from finestrec.stabilizers import Recipe, stabilizer
 from finestrec.training.loop import train
 from finestrec.training.trained import TrainedModel
@@ -44,7 +45,8 @@ class Stepped:
     def __call__(self, method: str, strength: float) -> Probe:
         self.looked.append((method, strength))
         beyond, missing = strength >= self.edge, max(0.0, self.edge - strength)
-        return Probe(strength, {"Jaccard@10": 0.9 if beyond else 0.5}, beyond, 0.02 if beyond else 0.0, missing)
+        jaccard, loss = (0.9, 0.02) if beyond else (0.5, 0.0)
+        return Probe(strength, {"Jaccard@10": jaccard}, beyond, loss, missing, overlap=strength)
 
 
 @settings(deadline=None)
@@ -151,7 +153,7 @@ def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
         return whole(self, instances, k)
 
     monkeypatch.setattr(TrainedModel, "rank", spy)
-    accuracy = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent, tmp_path / "checkpoint.safetensors")
+    accuracy = Validation(RECIPE, PARTS.train, 1, incumbent, 10, tmp_path / "checkpoint.safetensors")
     found = accuracy("warm_start")
     train_log = PARTS.train
     held_out = np.maximum(1, train_log.lengths // 10)
@@ -164,9 +166,14 @@ def test_accuracy_is_measured_on_the_last_tenth_of_each_history(
     # An incumbent that was trained on them would know the answers.
     stand_in = stabilizer("retrain", RECIPE).fit(shorter, incumbent.seed)
     trained = stabilizer("warm_start", RECIPE).fit(shorter, 1, stand_in)
-    assert found == pytest.approx(ndcg(whole(trained, seen[0], 10).target_ranks, 10).mean())
+    lists, shown = (whole(each, seen[0], 10) for each in (trained, stand_in))
+    assert found.accuracy == pytest.approx(ndcg(lists.target_ranks, 10).mean())
+    is_first = np.diff(seen[0].users, prepend=-1) > 0
+    pairs = zip(lists.items[is_first], shown.items[is_first], strict=True)
+    assert found.overlap == pytest.approx(np.mean([frbo([a], [b], 0.9, 10)[0] for a, b in pairs]))
     lists_of_the_incumbent = accuracy("interpolation:alpha=1")
-    assert lists_of_the_incumbent == pytest.approx(ndcg(whole(stand_in, seen[0], 10).target_ranks, 10).mean())
+    assert lists_of_the_incumbent.accuracy == pytest.approx(ndcg(shown.target_ranks, 10).mean())
+    assert lists_of_the_incumbent.overlap == pytest.approx(1)
     assert len(list(tmp_path.iterdir())) == 2
     accuracy.clear()
     assert not list(tmp_path.iterdir())
@@ -185,14 +192,33 @@ def test_the_stand_in_is_trained_on_the_log_before(incumbent: TrainedModel, monk
     log = PARTS.train
     of_user = np.arange(len(log)) - np.repeat(log.offsets[:-1], log.lengths)
     before = log.keep(of_user < 12)
-    ValidationAccuracy(RECIPE, log, 1, replace(incumbent, log=before))("warm_start")
+    Validation(RECIPE, log, 1, replace(incumbent, log=before), 10)("warm_start")
     assert set(logs[0].interaction_ids) == set(before.interaction_ids)
     assert logs[0].n_items == before.n_items
 
 
-def test_no_loss_can_be_told_without_accuracy(incumbent: TrainedModel) -> None:
+def test_no_loss_can_be_told_without_accuracy(incumbent: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finestrec.stability.search.ndcg", lambda ranks, _: np.zeros(len(ranks)))
     with pytest.raises(DataError, match=r"NDCG@10 of 0 on the 120 validation interactions"):
-        ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent).loss("gaps:alpha=1", 0.0)
+        Validation(RECIPE, PARTS.train, 1, incumbent, 10).plain("gaps:alpha=1")
+
+
+def test_lists_that_age_cost_accuracy(incumbent: TrainedModel) -> None:
+    """Asked again at each moment the incumbent would be as accurate as the new model."""
+    validation = Validation(RECIPE, PARTS.train, 0, incumbent, 10)
+    plain, held = (validation(f"hysteresis:tau={tau}") for tau in (0, 1000))
+    assert held.loss(plain) > 0.04
+    assert held.overlap == pytest.approx(1)
+
+
+def test_the_strongest_need_not_be_the_most_stable() -> None:
+    def look(_: str, strength: float) -> Probe:
+        return Probe(strength, {}, True, strength / 1000, overlap=1 - abs(strength - 3) / 100)
+
+    found = Search("finest", RECIPE, look, max_accuracy_loss=0.1).run()
+    assert (found.met, found.strength, found.probes[-1].strength) == (True, 3, 48)
+    assert "finest:weight=3 " in found.sentence()
+    assert "FRBO(p=0.9)@10 1.0000" in found.sentence()
 
 
 @pytest.mark.parametrize("method", ["gaps", "interpolation", "hysteresis:over=warm_start"])
@@ -201,7 +227,7 @@ def test_one_training_is_enough_where_the_strength_acts_after_it(
 ) -> None:
     name = open_strength(method, RECIPE)
     methods = [f"{method}:{name}={value}" for value in (0, 0.5, 1)]
-    alone = [ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent)(each) for each in methods]
+    alone = [Validation(RECIPE, PARTS.train, 1, incumbent, 10)(each) for each in methods]
     trained: list[int] = []
 
     def counted(*given: Any, **named: Any) -> Any:
@@ -210,7 +236,7 @@ def test_one_training_is_enough_where_the_strength_acts_after_it(
 
     monkeypatch.setattr("finestrec.stabilizers.finetuning.train", counted)
     monkeypatch.setattr("finestrec.training.trained.train", counted)
-    shared = ValidationAccuracy(RECIPE, PARTS.train, 1, incumbent, tmp_path / "one.safetensors")
+    shared = Validation(RECIPE, PARTS.train, 1, incumbent, 10, tmp_path / "one.safetensors")
     assert [shared(each) for each in methods] == alone
     assert len(trained) == 2  # the stand-in of the incumbent, and the method
-    assert shared.loss(methods[1], alone[0]) == pytest.approx(1 - alone[1] / alone[0])
+    assert alone[1].loss(alone[0]) == pytest.approx(1 - alone[1].accuracy / alone[0].accuracy)

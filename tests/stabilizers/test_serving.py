@@ -115,6 +115,43 @@ def test_items_that_the_incumbent_does_not_know(models, policy: str) -> None:
         np.testing.assert_array_equal(np.array([[item for item in row if item < 17] for row in found]), old)
 
 
+TWICE = split(markov_log(users=40, items=20, length=30, seed=0)).held_out(50)
+"""Two instances and more for every user."""
+
+
+def test_lists_that_were_shown_once_age(models) -> None:
+    served = stabilizer("hysteresis:tau=0.3", RECIPE).served(*models)
+    assert set(np.bincount(TWICE.users)) == {3}
+    aged = served.as_served(TWICE, 6)
+    found, new = aged.rank(TWICE, 20), models[0].rank(TWICE, 20)
+    shown: dict[int, list[int]] = {}
+    for user, items in zip(TWICE.users, models[1].rank(TWICE, 6).items, strict=True):
+        shown.setdefault(user, items.tolist())
+    for at, user in enumerate(TWICE.users):
+        scores = dict(zip(new.items[at].tolist(), new.scores[at].tolist(), strict=True))
+        expected = slowly([scores[item] for item in range(20)], shown[user], 0.3, 20)
+        assert found.items[at].tolist() == expected
+        assert expected.index(TWICE.targets[at]) + 1 == found.target_ranks[at]
+    # Another way to cut the instances changes nothing, and at a user's first instance nothing has aged.
+    last = TWICE.subset(~TWICE.is_first)
+    np.testing.assert_array_equal(aged.rank(last, 20).items, found.items[~TWICE.is_first])
+    first = stabilizer("hysteresis:tau=0.3:depth=6", RECIPE).served(*models).rank(TWICE.subset(TWICE.is_first), 20)
+    np.testing.assert_array_equal(first.items, found.items[TWICE.is_first])
+    assert not np.array_equal(served.rank(TWICE, 20).items, found.items)
+
+
+def test_lists_that_age_have_no_items_that_the_incumbent_does_not_know(models) -> None:
+    incumbent = stabilizer("retrain", RECIPE).fit(split(markov_log(40, 17, 15, 0)).train, 0)
+    served = stabilizer("hysteresis:tau=1e9", RECIPE).served(models[0], incumbent)
+    assert (served.as_served(TWICE, 17).rank(TWICE, 17).items < 17).all()
+    assert not (models[0].rank(TWICE, 17).items < 17).all()
+
+
+def test_blending_asks_both_models(models) -> None:
+    served = stabilizer("blending:alpha=0.4", RECIPE).served(*models)
+    assert served.as_served(TWICE, 6) is served
+
+
 def test_kept_lists_are_aligned_by_ids(models) -> None:
     """Against the policy of audits, whose yesterday is what the incumbent ranks at the same instances."""
     hysteresis = stabilizer("hysteresis:tau=0.3:depth=6", RECIPE)

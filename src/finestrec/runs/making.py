@@ -27,7 +27,7 @@ from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
 from finestrec.stability.search import Found
 from finestrec.stability.touch import erased
-from finestrec.stabilizers import Ranker, stabilizer
+from finestrec.stabilizers import Ranker, TwoModels, stabilizer
 from finestrec.training.progress import Progress
 
 NO_TEST = "accuracy and similarity are null: the split holds nothing out"
@@ -115,7 +115,7 @@ class Maker:
             test: Instances = incumbent.test
             gone = erased(incumbent.trained.log.lengths, night.train.lengths) | (night.stored.split.log.lengths == 0)
             test = test.subset(~gone[test.users])
-            return [self._compared(row, incumbent.trained, after, test)]
+            return [self._compared(row, incumbent.trained, self._as_served(after, test), test)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -126,6 +126,7 @@ class Maker:
         """
 
         def rows(run: Run, row: Row, after: Ranker) -> list[Row]:
+            after = self._as_served(after, run.test)
             return [self._compared(row, _before(incumbent, night.train.n_items), after, run.test)]
 
         return self._renewed(method, incumbent, night, rows)
@@ -142,6 +143,9 @@ class Maker:
         served.summary["gate"] = [verdict.to_json() for verdict in checks]
         write_comparison(folder, served)
         return run
+
+    def _as_served(self, after: Ranker, test: Instances) -> Ranker:
+        return after.as_served(test, self._config.lists.k) if isinstance(after, TwoModels) else after
 
     @staticmethod
     def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:

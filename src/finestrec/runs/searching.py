@@ -12,7 +12,7 @@ from finestrec.runs.folder import SEARCH, RunFolder
 from finestrec.runs.night import Night
 from finestrec.runs.run import Run, kept_by
 from finestrec.stability.gate import Check, judged
-from finestrec.stability.search import Found, Probe, Search, ValidationAccuracy, open_strength
+from finestrec.stability.search import Found, Measured, Probe, Search, Validation, open_strength
 from finestrec.stabilizers import stabilizer
 
 
@@ -72,15 +72,16 @@ class Searcher:
         """
         path, limit = self.folder.path / SEARCH, self.limits.max_accuracy_loss
         earlier = [Probe(**values) for values in json.loads(path.read_text())] if path.is_file() else []
-        recipe = self.folder.config.recipe
+        config = self.folder.config
+        recipe = config.recipe
         checkpoint = self.folder.path / f"checkpoint.{SEARCH}.safetensors"
-        accuracy = ValidationAccuracy(
-            recipe, self.night.train, self.folder.config.seed, self.incumbent.trained, checkpoint
+        validation = Validation(
+            recipe, self.night.train, config.seed, self.incumbent.trained, config.lists.k, checkpoint
         )
         if limit is not None:
             self.on_event("accuracy is told from a run without the last tenth of each history, which is trained first")
         by_budget = bool(self.limits.budget)
-        look = self._served if by_budget else _Affordable(accuracy)
+        look = self._served if by_budget else _Affordable(validation)
         search = Search(self.method, recipe, look, None if by_budget else limit, earlier)
 
         def keep(probe: Probe) -> None:
@@ -90,10 +91,10 @@ class Searcher:
         search.on_probe = keep
         found = search.run()
         if by_budget and limit is not None:
-            plain = found.method.rpartition("=")[0] + "=0"
-            loss = accuracy.loss(found.method, accuracy(plain))
+            plain = validation.plain(found.method.rpartition("=")[0] + "=0")
+            loss = validation(found.method).loss(plain)
             found = replace(found, accuracy_loss=loss, met=found.met and loss <= limit)
-        accuracy.clear()
+        validation.clear()
         self.on_event(found.sentence())
         return found
 
@@ -120,11 +121,11 @@ def _term(check: Check) -> str:
 class _Affordable:
     """What a strength costs."""
 
-    accuracy: ValidationAccuracy
-    plain: float | None = None
+    validation: Validation
+    plain: Measured | None = None
 
     def __call__(self, method: str, strength: float) -> Probe:
         if self.plain is None:
-            self.plain = self.accuracy(method.rpartition("=")[0] + "=0")
-        loss = self.accuracy.loss(method, self.plain) if strength else 0.0
-        return Probe(strength, {}, True, loss)
+            self.plain = self.validation.plain(method.rpartition("=")[0] + "=0")
+        found = self.validation(method) if strength else self.plain
+        return Probe(strength, {}, True, found.loss(self.plain), overlap=found.overlap)

@@ -1,9 +1,11 @@
 """The strength of a method that a budget asks for.
 
 A budget in the user's units says how stable lists have to be (`Jaccard@10 >= 0.8`), or how much accuracy may be given
-for it (1%). The first asks for the weakest strength that holds it, the second for the strongest. Either is an edge of a
-condition that is taken to be monotone in the strength: it is bracketed in steps (`Scale`) and then bisected. A probe
-is as expensive as the method, but where the strength acts after the training: then all of them share one.
+for it (1%). The first asks for the weakest strength that holds it; the second for the most stable that is affordable.
+Either begins at an edge of a condition that is taken to be monotone in the strength: it is bracketed in steps (`Scale`)
+and then bisected. More strength need not be more stability, though: of the strengths that are affordable the one whose
+lists move least is taken. A probe is as expensive as the method, but where the strength acts after the training: then
+all of them share one.
 
 Lists need no targets, so a budget of stability is looked at where it has to hold, on the lists that would be served.
 Accuracy needs them, and is measured on validation interactions: nothing is chosen on test. Nor is it measured on what
@@ -18,14 +20,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic.fields import FieldInfo
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.splits import validation_split
 from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
+from finestrec.measures.overlap import frbo
 from finestrec.options import Options
-from finestrec.stabilizers import Recipe, Retrain, stabilizer
+from finestrec.stabilizers import Recipe, Retrain, TwoModels, stabilizer
 from finestrec.training.trained import TrainedModel
 
 STEP: Final = 4.0
@@ -36,7 +40,9 @@ HALVINGS: Final = 3
 """Steps of the bisection; the edge is then known to a factor of 4^(1/8), about 1.19."""
 NEXT_TO_AN_END: Final = 1 / 8
 """Up to this share of its range from 0, or from its largest value, a default is next to that end."""
-DEPTH_OF_ACCURACY: Final = 10
+DEPTH: Final = 10
+"""Ranks that accuracy and overlap are of."""
+P: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class Probe:
         accuracy_loss: Relative loss of NDCG@10 against strength 0, negative for a gain; None where it is not searched
             for.
         shortfall: By how much the condition that is furthest from it is missed; 0 where all hold.
+        overlap: FRBO(p=0.9)@10 with the incumbent's lists; None where accuracy is not searched for.
     """
 
     strength: float
@@ -118,10 +125,20 @@ class Probe:
     holds: bool
     accuracy_loss: float | None
     shortfall: float = 0.0
+    overlap: float | None = None
 
     def sentence(self) -> str:
         """In words."""
-        return ", ".join([f"strength {self.strength:.4g}", *_came_to(self.budget, self.accuracy_loss)])
+        return ", ".join([f"strength {self.strength:.4g}", *self.came_to(self.accuracy_loss)])
+
+    def came_to(self, accuracy_loss: float | None) -> list[str]:
+        """In words, without its strength."""
+        words = [f"{name} {value:.4g}" for name, value in self.budget.items()]
+        if accuracy_loss is not None:
+            words.append(f"validation NDCG@{DEPTH} {-accuracy_loss:+.2%} against strength 0")
+        if self.overlap is not None:
+            words.append(f"FRBO(p={P})@{DEPTH} {self.overlap:.4f} with the incumbent's")
+        return words
 
 
 @dataclass(frozen=True)
@@ -160,17 +177,12 @@ class Found:
             how = "what holds the budget costs more accuracy than it may:"
         else:
             how = "no strength within reach holds the budget; the nearest is"
-        words = ", ".join(_came_to(self.probe.budget, self.accuracy_loss))
+        words = ", ".join(self.probe.came_to(self.accuracy_loss))
         return f"{how} {self.method} in {len(self.probes)} probes ({words})"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)
-
-
-def _came_to(budget: Mapping[str, float], accuracy_loss: float | None) -> list[str]:
-    words = [f"{name} {value:.4g}" for name, value in budget.items()]
-    return words if accuracy_loss is None else [*words, f"validation NDCG@10 {-accuracy_loss:+.2%} against strength 0"]
 
 
 def open_strength(method: str, recipe: Recipe) -> str | None:
@@ -187,7 +199,7 @@ class Search:
         method: A METHOD that leaves its strength open.
         recipe: Model and training.
         look: Tries a METHOD of a strength.
-        max_accuracy_loss: Look for the strongest that loses no more; None to look for the weakest that holds the
+        max_accuracy_loss: Look for the most stable that loses no more; None to look for the weakest that holds the
             budget.
         probes: Earlier ones, which are not repeated.
         on_probe: Told of each new probe.
@@ -213,6 +225,8 @@ class Search:
             TrainingError: If a probe's loss is NaN or infinite.
         """
         strength = self._edge()
+        if self.max_accuracy_loss is not None:
+            strength = max(filter(self._is_met, self.probes), key=_stability, default=self._probe(strength)).strength
         probe = self._probe(strength)
         return Found(
             method=self._named(strength),
@@ -270,9 +284,32 @@ class Search:
         return probe
 
 
+def _stability(probe: Probe) -> tuple[float, float]:
+    """How little the lists of a probe move; of equal ones the weakest is taken."""
+    assert probe.overlap is not None
+    return probe.overlap, -probe.strength
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a method does where nothing was trained on.
+
+    Attributes:
+        accuracy: NDCG@10, the mean over all held-out interactions.
+        overlap: FRBO(p=0.9)@10 with the incumbent's lists at each user's first of them, where its lists would be shown.
+    """
+
+    accuracy: float
+    overlap: float
+
+    def loss(self, plain: "Measured") -> float:
+        """Relative loss of accuracy against another one, whose accuracy is not 0."""
+        return 1 - self.accuracy / plain.accuracy
+
+
 @dataclass
-class ValidationAccuracy:
-    """NDCG@10 that a method has on the last tenth of each history, which neither it nor its incumbent was trained on.
+class Validation:
+    """Accuracy and overlap on the last tenth of each history, which neither a method nor its incumbent was trained on.
 
     Attributes:
         recipe: Model and training.
@@ -280,6 +317,7 @@ class ValidationAccuracy:
         seed: Drives every stream.
         incumbent: What the method would start from. A stand-in takes its place: E epochs on the incumbent's log without
             that tenth.
+        shown: Length of the lists that are served.
         checkpoint: Where a training is kept whose strength acts after it, and beside it that of the stand-in; they are
             repeated without it.
     """
@@ -288,6 +326,7 @@ class ValidationAccuracy:
     log: InteractionLog
     seed: int
     incumbent: TrainedModel
+    shown: int
     checkpoint: Path | None = None
 
     def __post_init__(self) -> None:
@@ -306,11 +345,24 @@ class ValidationAccuracy:
     def _beside(self) -> Path | None:
         return None if self.checkpoint is None else self.checkpoint.with_suffix(".incumbent.safetensors")
 
-    def __call__(self, method: str) -> float:
-        """The mean over all held-out interactions.
+    def plain(self, method: str) -> Measured:
+        """That of a METHOD without strength.
 
-        Args:
-            method: A METHOD.
+        Raises:
+            DataError: If its accuracy is 0.
+            TrainingError: If the loss is NaN or infinite.
+        """
+        found = self(method)
+        if found.accuracy == 0:
+            raise DataError(
+                f"without stability the method has an NDCG@{DEPTH} of 0 on the {len(self._instances):,} validation"
+                " interactions, so no loss of accuracy can be told: train longer or with more data, or ask for --budget"
+                " alone"
+            )
+        return found
+
+    def __call__(self, method: str) -> Measured:
+        """Train a METHOD, and ask it.
 
         Raises:
             TrainingError: If the loss is NaN or infinite.
@@ -319,21 +371,19 @@ class ValidationAccuracy:
         checkpoint = self.checkpoint if strategy.strength_is_free else None
         incumbent = None if strategy.kind == "cold" else self._stand_in
         trained = strategy.fit(self._train, self.seed, incumbent, checkpoint=checkpoint)
-        return float(ndcg(trained.rank(self._instances, DEPTH_OF_ACCURACY).target_ranks, DEPTH_OF_ACCURACY).mean())
+        if isinstance(trained, TwoModels):
+            trained = trained.as_served(self._instances, self.shown)
+        found = trained.rank(self._instances, DEPTH)
+        is_first = self._instances.is_first
+        return Measured(
+            accuracy=float(ndcg(found.target_ranks, DEPTH).mean()),
+            overlap=float(frbo(self._shown, found.items[is_first], P, DEPTH).mean()),
+        )
 
-    def loss(self, method: str, plain: float) -> float:
-        """Relative loss against another value.
-
-        Raises:
-            DataError: If that is 0.
-        """
-        if plain == 0:
-            raise DataError(
-                f"without stability the method has an NDCG@{DEPTH_OF_ACCURACY} of 0 on the {len(self._instances):,}"
-                " validation interactions, so no loss of accuracy can be told: train longer or with more data, or ask"
-                " for --budget alone"
-            )
-        return 1 - self(method) / plain
+    @cached_property
+    def _shown(self) -> NDArray[np.int32]:
+        """The incumbent's lists at each user's first instance."""
+        return self._stand_in.rank(self._instances.subset(self._instances.is_first), DEPTH).items
 
     def clear(self) -> None:
         """Remove what was kept."""

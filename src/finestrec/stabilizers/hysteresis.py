@@ -1,6 +1,8 @@
 """Hysteresis: yesterday's item stays unless a challenger leads it by tau."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -12,8 +14,9 @@ from torch import Tensor
 
 from finestrec.data.identifiers import positions
 from finestrec.data.log import NO_ITEM
+from finestrec.data.sequences import Instances
 from finestrec.options import Options
-from finestrec.ranking import NO_TARGET, Placement, target_ranks, top_k
+from finestrec.ranking import NO_TARGET, POSITIONS_PER_BATCH, Placement, rank, score_chunks, target_ranks, top_k
 from finestrec.stabilizers.serving import Policy, PolicyOptions, TwoModels
 
 
@@ -67,6 +70,8 @@ def _held(
 
 
 class _Beside(TwoModels):
+    """Yesterday's lists are the incumbent's at the same moments."""
+
     def merged(
         self, new: Tensor, old: Tensor, targets: Tensor, k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
@@ -76,6 +81,37 @@ class _Beside(TwoModels):
         items = merged[:, :k]
         ranks = _ranks(scores, merged[:, :depth], targets.cpu().numpy(), target_ranks(new, targets).cpu().numpy())
         return items.astype(np.int32), np.take_along_axis(scores, items, 1), ranks
+
+    def as_served(self, instances: Instances, k: int) -> "_Aged":
+        """Where only lists are kept, yesterday's are those of the moment before all of a user's instances."""
+        first = instances.subset(instances.is_first)
+        found = rank(self.incumbent.model, first, k, unlisted=self.unknown).items
+        lists = np.full((instances.log.n_users, found.shape[1]), NO_ITEM, dtype=np.int64)
+        lists[first.users] = found
+        return _Aged(self.new, self.incumbent, self.options, self.unknown, lists=lists)
+
+
+@dataclass(frozen=True, eq=False)
+class _Aged(_Beside):
+    """Yesterday's lists are kept as they were shown.
+
+    Attributes:
+        lists: Of each user, best first, shape (users, k); -1 is no item.
+    """
+
+    lists: NDArray[np.int64] = field(kw_only=True)
+
+    def _chunks(self, instances: Instances) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
+        places = -torch.arange(self.lists.shape[1], dtype=torch.float32)
+        batches = self.new.model.ranking_batches(instances, POSITIONS_PER_BATCH)
+        with closing(score_chunks(self.new.model, batches)) as chunks:
+            for members, new, targets in chunks:
+                shown = torch.from_numpy(self.lists[instances.users[members]])
+                # Instead of scores: the higher up the higher, and minus infinity where nothing stands. The last
+                # column is where no item is.
+                old = torch.full((len(members), new.shape[1] + 1), -torch.inf)
+                old.scatter_(1, torch.where(shown < 0, new.shape[1], shown), places.expand(shown.shape))
+                yield members, new, old[:, :-1], targets
 
 
 def _ranks(
@@ -146,9 +182,11 @@ class KeptLists:
 class Hysteresis(Policy):
     """The new model's lists, in which yesterday's items keep their places against leads of up to tau.
 
-    See `merged_lists`. In an audit yesterday's lists are the incumbent's at the same instances; in a run folder they
-    are those that the run before served. Nothing else of the incumbent is needed, so a service that keeps what it
-    served can do this with any model.
+    See `merged_lists`. In an audit yesterday's lists are the incumbent's at the same instances, as of a service that
+    keeps both models and asks both. A run folder keeps the lists that the run before served and nothing else of the
+    incumbent, so any service that keeps what it showed can do this with any model; but such lists do not follow what
+    users do, and to defend them costs more accuracy. What is said of a run folder is measured with lists that age
+    like that (`TwoModels.as_served`).
     """
 
     options_type: ClassVar[type[Options]] = HysteresisOptions

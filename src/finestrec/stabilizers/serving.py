@@ -67,6 +67,17 @@ class TwoModels(ABC):
             items[members], values[members], ranks[members] = self.merged(new, old, targets, k)
         return TopLists(items=items, target_ranks=ranks, scores=values)
 
+    def as_served(self, instances: Instances, k: int) -> "TwoModels":  # noqa: ARG002
+        """What a service makes that asks for lists of length k, once at the end of what was known of each user before.
+
+        By default the same: it keeps both models and asks both.
+
+        Args:
+            instances: Moments after that, in the order of time for each user.
+            k: Length of the lists that were shown.
+        """
+        return self
+
     def _chunks(self, instances: Instances) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]:
         """Numbers of some instances, both models' scores of all items for them, and their targets."""
         # Both models are asked in the same order, in chunks of the same size.

@@ -241,6 +241,8 @@ def test_hysteresis_keeps_the_lists_that_were_served(trained: Run, config: Confi
     # The run is read back with what it keeps, and is itself kept the night after.
     loaded = load_run(kept["run"].path)
     assert loaded.served().equals(kept["lists"])
+    # Nothing is kept of who is gone.
+    assert set(pl.read_parquet(loaded.path / "kept.parquet")["user_id"]) == {"u1", "u2", "u3"}
     with entered(tmp_path / "after", Plan("update", config)) as folder:
         after = Maker(folder).update(loaded, growing_night(loaded, later), "hysteresis:tau=1e9")
     ours, theirs = (pl.read_parquet(run.path / "lists.parquet") for run in (loaded, after))

@@ -161,7 +161,7 @@ def test_the_budget_that_is_searched_for_is_the_one_that_is_held(
     assert found["budget"]["Jaccard@10"] == done.document["comparison"]["rows"][0]["measures"]["Jaccard@10"]
     assert all(probe["holds"] == (probe["strength"] >= search["strength"]) for probe in search["probes"])
     assert not list((tmp_path / "held").glob("checkpoint*"))
-    # The other way round: the strongest that loses little, on validation interactions.
+    # The other way round: the most stable that loses little, on validation interactions.
     strong = finestrec(
         "update", run_folder, log_file, "--out", tmp_path / "strong", "--json", "--method", "gaps", *wanted[2:]
     )
@@ -208,4 +208,7 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
     assert (served.code, "hysteresis needs no more than the lists that were served" in served.err) == (2, True)
     unknown = finestrec(*command, "--method", "finest:wait=3")
     assert (unknown.code, "did you mean weight?" in unknown.err) == (2, True)
+    twice = finestrec(*command, "--set", "finest.weight=7", "--budget", "Jaccard@10 >= 0.5")
+    assert (twice.code, "finest.weight is set to 7 and would be searched too" in twice.err) == (2, True)
+    assert "--method annealed:weight=7" in twice.err
     assert not (tmp_path / "out").exists()

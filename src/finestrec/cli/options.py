@@ -186,8 +186,8 @@ class Budget:
         typer.Option(
             metavar="SHARE",
             show_default=False,
-            help="How much NDCG@10 stability may cost, e.g. 1%: the strongest METHOD within it is searched on"
-            " validation data.",
+            help="How much NDCG@10 stability may cost, e.g. 1%: the strength of METHOD that moves lists least within it"
+            " is searched on validation data.",
         ),
     ] = None
 

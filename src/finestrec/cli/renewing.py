@@ -20,6 +20,7 @@ from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
 from finestrec.stability.search import Found
 from finestrec.stabilizers import Policy, Strategy, stabilizer
+from finestrec.stabilizers.finest import FinestOptions
 from finestrec.stabilizers.hysteresis import Hysteresis
 
 
@@ -62,6 +63,7 @@ class Renewal:
         ):  # else a budget decides nothing, and may be another one when the run is looked at again
             inputs |= {"--budget fails where": [check.text for check in limits.budget]}
             inputs |= {"--max-accuracy-loss": limits.max_accuracy_loss}
+            _check_is_open(self.method, config, incumbent.config)
         plan = Plan(self.command, config, inputs)
         with entered(self.out, plan, resume=self.entry.resume, force=self.entry.force) as new:
             self.terminal.say(_described(night))
@@ -115,6 +117,18 @@ def _served(served: Mapping[str, Any]) -> str:
 def _budgeted(verdict: Verdict) -> str:
     word = "the budget is not met" if verdict.failed else "the budget is met"
     return f"{word}: {verdict.check.measure} is {verdict.value:.4g}, {verdict.by:.4g} from {verdict.check.threshold:g}"
+
+
+def _check_is_open(method: str, config: Config, before: Config) -> None:
+    strategy = stabilizer(method, config.recipe)
+    if not isinstance(strategy.options, FinestOptions) or strategy.strength is None:
+        return
+    value = getattr(config.finest, strategy.strength)
+    if value != getattr(before.finest, strategy.strength):
+        raise OptionError(
+            f"finest.{strategy.strength} is set to {value:g} and would be searched too; leave it out, or say"
+            f" --method {method}:{strategy.strength}={value:g} to hold the limits against that strength alone"
+        )
 
 
 def _check_can_be_kept(strategy: Strategy, method: str) -> None:

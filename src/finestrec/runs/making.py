@@ -174,7 +174,7 @@ class Maker:
         reset_peak()
         before = incumbent.trained if incumbent else None
         trained = strategy.trainer.fit(train, config.seed, before, checkpoint=self.folder.checkpoint)
-        run = Run.of(path, config, stored, trained, kept_by(strategy, incumbent))
+        run = Run.of(path, config, stored, trained, kept_by(strategy, incumbent, stored))
         run.save()
         after = strategy.served(trained, before) if before else trained
         row = {

@@ -148,11 +148,13 @@ def load_run(path: Path | str) -> Run:
     return Run(path, config, stored, trained, kept)
 
 
-def kept_by(strategy: Strategy, before: Run | None) -> KeptLists | None:
-    """What a method keeps of the lists that a run served."""
+def kept_by(strategy: Strategy, before: Run | None, now: StoredLog) -> KeptLists | None:
+    """What a method keeps of the lists that a run served: nothing of users who have been erased from the log."""
     if before is None or not isinstance(strategy, Hysteresis):
         return None
-    return KeptLists(read_table(before.path / LISTS), strategy.options)
+    lists = read_table(before.path / LISTS)
+    known = now.whole.vocabulary.users.gather(np.flatnonzero(now.whole.lengths))
+    return KeptLists(lists.filter(lists["user_id"].is_in(known.implode())), strategy.options)
 
 
 def _load_kept(path: Path, *, is_needed: bool) -> KeptLists | None:

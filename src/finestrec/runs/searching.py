@@ -105,7 +105,7 @@ class Searcher:
         # The training of the run itself, where the strength acts after it.
         checkpoint = self.folder.checkpoint if strategy.strength_is_free else None
         trained = strategy.trainer.fit(self.night.train, config.seed, self.incumbent.trained, checkpoint=checkpoint)
-        run = Run.of(self.folder.path, config, stored, trained, kept_by(strategy, self.incumbent))
+        run = Run.of(self.folder.path, config, stored, trained, kept_by(strategy, self.incumbent, stored))
         verdicts = judged(compare_served(self.incumbent, run, run.served()), self.limits.budget)
         values = {_term(verdict.check): verdict.value for verdict in verdicts}
         missed = [verdict.by for verdict in verdicts if verdict.failed]

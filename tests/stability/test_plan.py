@@ -188,3 +188,13 @@ def test_nothing_is_trained_for_a_regime_that_says_nothing_about_a_method() -> N
     }
     found = plan([ONE], methods, ["authors-protocol"], [0], floors=False)
     assert {training.method for training in trainings(found).values()} == {"retrain", "continue"}
+
+
+def test_what_a_regime_does_not_define_is_known() -> None:
+    methods = {**METHODS, "hysteresis": PlannedMethod("served", over="retrain"), "bagging": PlannedMethod("cold")}
+    found = plan([ONE], methods, REGIMES, [0], floors=False)
+    assert {regime: found.says_nothing_of(methods, regime) for regime in REGIMES} == {
+        "anchored-update": [],
+        "authors-protocol": ["warm_start", "hysteresis", "bagging"],
+        "unanchored": ["hysteresis"],
+    }

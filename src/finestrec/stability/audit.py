@@ -126,12 +126,16 @@ def audit(
     known = users if users is None or isinstance(users, UserTable) else read_user_table(open_source(users, "users"))
     slices = None if known is None else table_slices(known, split.log.vocabulary)
     what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
+    tell: OnEvent = on_event or (lambda _: None)
+    for regime in regimes:
+        if silent := what.says_nothing_of(methods, regime):
+            tell(f"{regime} does not define {', '.join(silent)}: there are no rows of it")
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
         identity["users"] = None if known is None else known.fingerprint
         table = JobTable(path, identity)
         bench = Workbench(what, split, test, recipe, path, max_length, threads, slices)
-        grid = Grid(what, table, bench, on_event or (lambda _: None), progress or JobsProgress())
+        grid = Grid(what, table, bench, tell, progress or JobsProgress())
         grid.run(lambda: place.engine_for(bench))
         common = {
             "model": _options(recipe)["model"],

@@ -139,6 +139,11 @@ class Plan:
                 wanted |= {key, *work.needs}
         return [key for key in self.works if key in wanted and key not in done]
 
+    def says_nothing_of(self, methods: Collection[str], regime: Regime) -> list[str]:
+        """Methods that a regime does not define, such as policies of serving where there is no incumbent."""
+        said = {comparison.method for comparison in self.comparisons if comparison.regime == regime}
+        return [method for method in methods if method not in said]
+
     def dependents(self, key: str) -> list[str]:
         """Keys of all that needs a piece of work, directly or not."""
         found = {key}

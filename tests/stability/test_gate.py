@@ -111,6 +111,14 @@ def test_verdicts_by_hand(found: Comparison, text: str, value: float | None, fai
     assert json.loads(json.dumps(verdict.to_json()))["expression"] == text
 
 
+@pytest.mark.parametrize(("text", "failed"), [("> 0.1", False), (">= 0.1", True), ("< 0.1", False), ("<= 0.1", True)])
+def test_a_mean_that_is_the_threshold_is_on_it(text: str, failed: bool) -> None:
+    """Three users with one of ten items changed: their mean misses 0.1 by a last digit."""
+    both = [lists(dict.fromkeys(range(3), first)) for first in ("abcdefghij", "abcdefghix")]
+    [verdict] = judged(compare(*both, k=10), [parse_check(f"Turnover@10 {text}")], {})
+    assert (verdict.failed, verdict.value, verdict.by) == (failed, 0.1, 0)
+
+
 def test_bounds_of_an_excess_are_those_of_the_other_side(found: Comparison) -> None:
     floor, row = {"Jaccard@2": 0.9, "Turnover@2": 0.2}, found.row()
     texts = ["lower(excess(Jaccard@2)) > 9", "upper(excess(Jaccard@2)) > 9", "lower(excess(Turnover@2)) > 9"]

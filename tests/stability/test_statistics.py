@@ -149,7 +149,8 @@ def test_columns_are_resampled_together() -> None:
     found = bootstrap_means([np.stack([values, 3 * values], 1)], [np.arange(200)])
     assert found.ratio(1, 0) == pytest.approx({"mean": 3.0, "lower": 3.0, "upper": 3.0})
     assert found.interval(0)["upper"] - found.interval(0)["lower"] > 0.2
-    assert found.p_value(0) == pytest.approx(2 / 2001)
+    assert found.p_value(0) == pytest.approx(2 * stats.norm.sf(np.sqrt(200) * values.mean() / values.std()), rel=0.99)
+    assert found.p_value(0) < 1e-20
 
 
 def test_pairs_of_seeds_are_drawn_by_drawing_seeds() -> None:
@@ -206,6 +207,20 @@ def test_p_values_are_those_of_the_draws() -> None:
     assert p_value(np.zeros(9)) == 1.0
     z = np.random.default_rng(0).normal(1.7, 1.0, size=200_000)
     assert p_value(z) == pytest.approx(2 * stats.norm.sf(1.7), abs=0.002)
+
+
+def test_what_lies_beyond_all_draws_is_told_by_their_normal_distribution() -> None:
+    for shift in (3.2, 4.0, 6.0):
+        draws = np.random.default_rng(1).normal(shift, 1.0, size=2000)
+        draws = draws[draws > 0]
+        exact = 2 * stats.norm.sf(shift)
+        assert exact / 2 < p_value(draws) < exact * 2
+        assert p_value(-draws) == p_value(draws)
+    # The clearest of a hundred differences survives being one of a hundred.
+    assert holm([p_value(draws), *[0.5] * 99])[0] < 0.001
+    # Few draws, or such as do not differ, tell no more than their number.
+    assert p_value(draws[:99]) == pytest.approx(2 / 100)
+    assert p_value(np.ones(1999)) == pytest.approx(2 / 2000)
 
 
 def test_p_and_interval_agree_about_zero() -> None:

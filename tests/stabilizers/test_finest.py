@@ -78,6 +78,8 @@ def test_references_are_the_best_items_at_every_instance_in_evaluation(base: Tra
     cut = windows(base.log)
     assert references.ids.tolist() == sorted(references.ids.tolist())
     assert len(references) == cut.n_instances
+    with pytest.raises(OptionError, match="the references are of k=10 and the options say k=9"):
+        finest(base, references=references, options={"k": 9})
     for window in (0, 17, 199):
         batch = cut.batch(np.array([window]))
         with torch.no_grad():

@@ -16,12 +16,15 @@ from finestrec.runs import Plan, Run, entered, load_run, read_results
 from finestrec.runs.comparing import COMPARISON, read_comparison
 from finestrec.runs.making import Maker
 from finestrec.runs.night import Night, growing_night, next_night
-from finestrec.stability.comparison import measure_names
+from finestrec.stability.comparison import LOST_USERS, measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
 from finestrec.stability.search import Found
 from finestrec.stabilizers import Policy, Strategy, stabilizer
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.stabilizers.hysteresis import Hysteresis
+
+_MOST = 0.5
+"""Of what a run was trained on: with so much gone it is likely that another log was meant."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Renewal:
         verdicts = judged(read_comparison(self.out / COMPARISON), limits.budget)
         found = read_results(self.out).get("search")
         is_met = not any(verdict.failed for verdict in verdicts) and (found is None or found["met"])
-        self._show(night, verdicts, is_met)
+        self._show(incumbent, night, verdicts, is_met)
         if not is_met:
             raise typer.Exit(GATE_FAILED)
 
@@ -89,7 +92,7 @@ class Renewal:
             "weights of the run": incumbent.weights_fingerprint,
         }
 
-    def _show(self, night: Night, verdicts: Sequence[Verdict], is_met: bool) -> None:
+    def _show(self, incumbent: Run, night: Night, verdicts: Sequence[Verdict], is_met: bool) -> None:
         results, served = read_results(self.out), read_results(self.out / COMPARISON)
         row = results["rows"][0]
         before = {"measures": dict.fromkeys(row["measures"], None), "accuracy": row["reference_accuracy"]}
@@ -98,6 +101,7 @@ class Renewal:
         self.terminal.show(
             comparison_table([("the run", before), after], "the models, on held-out interactions"),
             _served(served),
+            *_lost(incumbent, night, served),
             *([Found.from_json(found).sentence()] if found else []),
             *(_budgeted(verdict) for verdict in verdicts),
             f"saved in {self.out}",
@@ -112,6 +116,19 @@ def _served(served: Mapping[str, Any]) -> str:
     row, k = served["rows"][0], served["k"][0]
     change = row["measures"][f"Turnover@{k}"]
     return f"the lists that are served: {change:.1%} of the items in a user's first {k} changed, on average over users"
+
+
+def _lost(incumbent: Run, night: Night, served: Mapping[str, Any]) -> list[str]:
+    """What the page's means do not show: they are of users who have a list on both sides."""
+    lines, known = [], len(incumbent.trained.log)
+    if lost := served["rows"][0]["measures"][LOST_USERS]:
+        lines.append(f"{lost:.1%} of the run's users have no list any more")
+    if night.gone > _MOST * known:
+        lines.append(
+            f"{night.gone:,} of the {known:,} interactions that the run was trained on are not in the log: it has to be"
+            " the whole one, not the new rows alone, with ids and times as they were"
+        )
+    return lines
 
 
 def _budgeted(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances, surviving_rows
-from finestrec.errors import DataError
+from finestrec.errors import DataError, OptionError
 from finestrec.options import Options
 
 SplitMethod = Literal["last-fraction", "leave-one-out", "time", "none"]
@@ -85,8 +85,13 @@ def split(log: InteractionLog, options: SplitOptions | None = None) -> Split:
 
     Raises:
         DataError: If nothing is left to train on, or nothing is held out by a method that should.
+        OptionError: If the options are something else.
     """
     options = options or SplitOptions()
+    if not isinstance(options, SplitOptions):
+        raise OptionError(
+            f"the options of split are {options!r}; expected SplitOptions, e.g. SplitOptions(method='time')"
+        )
     if options.method == "last-fraction":
         # The small constant undoes the rounding of decimal fractions such as 0.29 * 100 = 28.999999999999996.
         n_test = np.floor(options.fraction * log.lengths + 1e-9).astype(np.int64)

@@ -4,8 +4,9 @@
 order, and `jobs` keeps what came of it. Here arguments are checked and rows are made.
 """
 
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -53,7 +54,7 @@ def audit(
     unchanged: bool = True,
     instances: Literal["all", "first"] = "all",
     max_length: int = 50,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     data: str = "",
     users: "UserTable | Source | None" = None,
     jobs: int | None = None,
@@ -106,13 +107,15 @@ def audit(
         RunFolderError: If the folder holds trainings of other options, or of another version.
         JobsFailedError: If jobs failed, after all others were done.
     """
+    _check_types(split, perturbations, methods, regimes, seeds)
+    asked_for = methods or ()
     if methods is None:
         methods = METHODS if isinstance(recipe, Recipe) else tuple(recipe)
     if regimes is None:
         regimes = REGIMES if isinstance(recipe, Recipe) else REGIMES[:1]
     parsed = [p if isinstance(p, Perturbation) else Perturbation.parse(p) for p in perturbations]
     _check(recipe, methods, regimes, seeds, instances)
-    place = _Place(engine, jobs, folder)
+    place = _Place(engine, jobs, None if folder is None else Path(folder))
     recipe, threads = place.fitted(recipe)
     if isinstance(recipe, Recipe):
         max_length = recipe.training.max_length
@@ -128,7 +131,8 @@ def audit(
     what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
     tell: OnEvent = on_event or (lambda _: None)
     for regime in regimes:
-        if silent := what.says_nothing_of(methods, regime):
+        silent = what.says_nothing_of(asked_for, regime)
+        if silent:
             tell(f"{regime} does not define {', '.join(silent)}: there are no rows of it")
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
@@ -149,6 +153,20 @@ def audit(
             for each in what.comparisons
         ]
         return StabilityAudit.of(rows, lambda row: table.table(row.comparison))
+
+
+def _check_types(split: Any, perturbations: Any, methods: Any, regimes: Any, seeds: Any) -> None:
+    """Mistakes that are easily made in a notebook, where nobody checks types."""
+    if not isinstance(split, Split):
+        raise OptionError(f"what is audited is {type(split).__name__}; expected what `split(log)` gives")
+    for name, values in {
+        "perturbations": perturbations,
+        "methods": methods,
+        "regimes": regimes,
+        "seeds": seeds,
+    }.items():
+        if values is not None and (isinstance(values, str) or not isinstance(values, Iterable)):
+            raise OptionError(f"{name} is {values!r}; expected several, e.g. [{values!r}]")
 
 
 def _check(

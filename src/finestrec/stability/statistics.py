@@ -25,6 +25,7 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from finestrec.errors import DataError
 from finestrec.randomness import generator, hashed
@@ -34,6 +35,8 @@ MAX_UNITS = 100_000
 """Above so many users, buckets of users are resampled."""
 BUCKETS = 1000
 LEVEL = 0.95
+_MANY = 1000
+"""So many draws tell the normal distribution that means over users have."""
 _DRAWS_PER_CHUNK = 1 << 22
 _DRAWS_KEPT = 1 << 25
 """Up to so many numbers of two bytes are kept in memory: users times resamples."""
@@ -227,15 +230,19 @@ def interval(estimate: float, draws: NDArray[np.float64]) -> Interval:
 def p_value(draws: NDArray[np.float64]) -> float:
     """Two-sided p-value of a difference of zero: how far out zero lies among the resampled differences.
 
-    It is below 0.05 where the 95% interval leaves zero out. The smallest is 2 / (resamples + 1), because zero itself
-    counts as one of the draws (Davison and Hinkley 1997, section 4.2.5).
+    It is below 0.05 where the 95% interval leaves zero out. Zero itself counts as one of the draws (Davison and Hinkley
+    1997, section 4.2.5), so they can tell no value below 2 / (draws + 1). Where many are all on one side, the normal
+    distribution of their mean and standard deviation tells how far out zero lies: else a correction for 51 comparisons
+    would make even the clearest difference one that is not shown.
 
     Args:
         draws: Resampled differences, shape (resamples,).
     """
     known = draws[~np.isnan(draws)]
     beyond = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (1 + beyond) / (1 + len(known)))
+    counted = min(1.0, 2 * (1 + beyond) / (1 + len(known)))
+    spread = float(known.std()) if beyond == 0 and len(known) >= _MANY else 0.0
+    return counted if spread == 0 else min(counted, 2 * float(ndtr(-abs(known.mean()) / spread)))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

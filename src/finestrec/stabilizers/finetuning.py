@@ -10,6 +10,7 @@ from torch import Tensor
 
 from finestrec.data.alignment import check_same_world
 from finestrec.data.log import InteractionLog
+from finestrec.errors import OptionError
 from finestrec.options import Options, validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
 from finestrec.stabilizers.finest import (
@@ -194,6 +195,9 @@ def finest(
         training=incumbent.options,
         finest=options if isinstance(options, FinestOptions) else validated(FinestOptions, options or {}, "finest"),
     )
+    named = options.get("k") if isinstance(options, dict) else None
+    if references is not None and named is not None and min(named, incumbent.model.n_items // 2) != references.k:
+        raise OptionError(f"the references are of k={references.k} and the options say k={named}; leave k out of them")
     fitter = FinestTuning(recipe, references=references)
     stable = fitter.fit(incumbent.log if log is None else log, incumbent.seed if seed is None else seed, incumbent)
     if in_place:

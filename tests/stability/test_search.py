@@ -203,6 +203,16 @@ def test_no_loss_can_be_told_without_accuracy(incumbent: TrainedModel, monkeypat
         Validation(RECIPE, PARTS.train, 1, incumbent, 10).plain("gaps:alpha=1")
 
 
+@pytest.mark.parametrize("method", ["annealed:weight=0", "hysteresis:tau=1000"])
+def test_items_that_the_incumbent_does_not_know_are_in_none_of_its_lists(method: str) -> None:
+    fewer = split(markov_log(users=60, items=12, length=24, seed=0)).train
+    incumbent = stabilizer("retrain", RECIPE).fit(fewer, 0)
+    later = replace(PARTS.train, interaction_ids=PARTS.train.interaction_ids + 10_000)
+    found = Validation(RECIPE, later, 0, incumbent, 10)(method)
+    assert (found.overlap == pytest.approx(1)) == (method == "hysteresis:tau=1000")
+    assert found.overlap > 0
+
+
 def test_lists_that_age_cost_accuracy(incumbent: TrainedModel) -> None:
     """Asked again at each moment the incumbent would be as accurate as the new model."""
     validation = Validation(RECIPE, PARTS.train, 0, incumbent, 10)

@@ -29,6 +29,7 @@ from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
 from finestrec.measures.overlap import frbo
 from finestrec.options import Options
+from finestrec.ranking import rank
 from finestrec.stabilizers import Recipe, Retrain, TwoModels, stabilizer
 from finestrec.training.trained import TrainedModel
 
@@ -382,8 +383,11 @@ class Validation:
 
     @cached_property
     def _shown(self) -> NDArray[np.int32]:
-        """The incumbent's lists at each user's first instance."""
-        return self._stand_in.rank(self._instances.subset(self._instances.is_first), DEPTH).items
+        """The incumbent's lists at each user's first instance; items that it does not know are in none of them."""
+        n_items = self._train.n_items
+        is_new = np.arange(n_items) >= self._stand_in.model.n_items
+        grown = self.recipe.copy_of(self._stand_in, n_items).eval()
+        return rank(grown, self._instances.subset(self._instances.is_first), DEPTH, unlisted=is_new).items
 
     def clear(self) -> None:
         """Remove what was kept."""

@@ -21,12 +21,12 @@ from finestrec.data.log import TICKS_PER_DAY, InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.sources import read_log
 from finestrec.data.splits import split
+from finestrec.measures.accuracy import ndcg
 from finestrec.measures.overlap import frbo, jaccard
 from finestrec.perturbation.edits import edit
-from finestrec.ranking import TopLists
-from finestrec.stability.comparing import Judged, accuracies
 from finestrec.stability.statistics import Interval, bootstrap_means, interval
-from finestrec.stabilizers import Ranker, Recipe, stabilizer
+from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.training.trained import TrainedModel
 
 METHODS = (
     "retrain",
@@ -45,25 +45,20 @@ def evenings(train: InteractionLog, nights: int, hours: float) -> list[Interacti
     return [edit(train, "delete", np.flatnonzero(age < hours * left)).log for left in range(nights, -1, -1)]
 
 
-def nightly(method: str, logs: list[InteractionLog], test: Instances, recipe: Recipe) -> dict[str, NDArray[np.float64]]:
+def nightly(
+    method: str, before: TrainedModel, logs: list[InteractionLog], test: Instances, recipe: Recipe
+) -> dict[str, NDArray[np.float64]]:
     """Overlap of each two nights in a row, shape (nights, n), and accuracy, shape (1 + nights, n)."""
-    before = stabilizer("retrain", recipe).fit(logs[0], 0)
     lists = before.rank(test, 10)
-    found: dict[str, list[NDArray[np.float64]]] = {"FRBO": [], "Jaccard": [], "NDCG": [_ndcg(before, lists)]}
-    for log in logs[1:]:
+    found: dict[str, list[NDArray[np.float64]]] = {"FRBO": [], "Jaccard": [], "NDCG": [ndcg(lists.target_ranks, 10)]}
+    for log in logs:
         now = stabilizer(method, recipe).fit(log, 0, None if method == "retrain" else before)
         served = now.rank(test, 10)
         found["FRBO"].append(frbo(lists.items, served.items, 0.9, 10))
         found["Jaccard"].append(jaccard(lists.items, served.items, 10))
-        found["NDCG"].append(_ndcg(now, served))
+        found["NDCG"].append(ndcg(served.target_ranks, 10))
         before, lists = now, served
     return {name: np.stack(values) for name, values in found.items()}
-
-
-def _ndcg(ranker: Ranker, lists: TopLists) -> NDArray[np.float64]:
-    found = accuracies(Judged(ranker, lists).ranks)["NDCG@10"]
-    assert found is not None  # all targets are known
-    return found
 
 
 def table(found: dict[str, dict[str, NDArray[np.float64]]], users: NDArray[np.int64]) -> None:
@@ -116,12 +111,14 @@ def main() -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
+    first: TrainedModel | None = None
     for method in dict.fromkeys(["retrain", *arguments.methods]):
         file = folder / f"{method.replace(':', '-')}.npz"
         if not file.exists():
+            first = first or stabilizer("retrain", recipe).fit(logs[0], 0)
             whole = file.with_suffix(".part")
             with whole.open("wb") as out:
-                np.savez(out, **nightly(method, logs, test, recipe))
+                np.savez(out, **nightly(method, first, logs[1:], test, recipe))
             whole.rename(file)
         found[method] = dict(np.load(file))
         print(f"{method} done", flush=True)

@@ -4,16 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from finestrec.config import Config
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.splits import split
 from finestrec.errors import DataError
-from finestrec.models import NextItemModel
-from finestrec.ranking import TopLists, rank
 from finestrec.runs.comparing import COMPARISON, compare_served, write_comparison
 from finestrec.runs.folder import RunFolder
 from finestrec.runs.night import Night
@@ -27,7 +22,7 @@ from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
 from finestrec.stability.search import Found
 from finestrec.stability.touch import erased
-from finestrec.stabilizers import Ranker, TwoModels, stabilizer
+from finestrec.stabilizers import BeforeGrowth, Ranker, TwoModels, stabilizer
 from finestrec.training.progress import Progress
 
 NO_TEST = "accuracy and similarity are null: the split holds nothing out"
@@ -51,24 +46,6 @@ def prepare(whole: InteractionLog, config: Config) -> StoredLog:
             )
     parts = split(log, config.split)
     return StoredLog(whole, parts, parts.log.interaction_ids[~parts.is_train])
-
-
-@dataclass(frozen=True, eq=False)
-class _BeforeGrowth:
-    """A model of before the catalogue grew, which lists none of the items that are new to it."""
-
-    model: NextItemModel
-    is_new: NDArray[np.bool_]
-
-    def rank(self, instances: Instances, k: int) -> TopLists:
-        return rank(self.model, instances, k, unlisted=self.is_new)
-
-
-def _before(incumbent: Run, n_items: int) -> Ranker:
-    """The incumbent over a catalogue that may have grown since."""
-    recipe = incumbent.config.recipe
-    is_new = np.arange(n_items) >= incumbent.trained.model.n_items
-    return _BeforeGrowth(recipe.copy_of(incumbent.trained, n_items).eval(), is_new)
 
 
 @dataclass(frozen=True)
@@ -115,7 +92,7 @@ class Maker:
             test: Instances = incumbent.test
             gone = erased(incumbent.trained.log.lengths, night.train.lengths) | (night.stored.split.log.lengths == 0)
             test = test.subset(~gone[test.users])
-            return [self._compared(row, incumbent.trained, self._as_served(after, test), test)]
+            return [self._compared(row, incumbent.trained, after, test)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -126,8 +103,8 @@ class Maker:
         """
 
         def rows(run: Run, row: Row, after: Ranker) -> list[Row]:
-            after = self._as_served(after, run.test)
-            return [self._compared(row, _before(incumbent, night.train.n_items), after, run.test)]
+            before = BeforeGrowth.of(incumbent.config.recipe, incumbent.trained, night.train.n_items)
+            return [self._compared(row, before, after, run.test)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -144,11 +121,9 @@ class Maker:
         write_comparison(folder, served)
         return run
 
-    def _as_served(self, after: Ranker, test: Instances) -> Ranker:
-        return after.as_served(test, self._config.lists.k) if isinstance(after, TwoModels) else after
-
-    @staticmethod
-    def _compared(row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
+    def _compared(self, row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
+        if isinstance(after, TwoModels):
+            after = after.as_served(test, self._config.lists.k)
         old, new = judge(before, test), judge(after, test)
         row |= {"regime": "anchored-update", "n_instances": len(test)}
         if len(test):

@@ -91,8 +91,8 @@ class Searcher:
         search.on_probe = keep
         found = search.run()
         if by_budget and limit is not None:
-            plain = validation.plain(found.method.rpartition("=")[0] + "=0")
-            loss = validation(found.method).loss(plain)
+            loss = _Affordable(validation)(found.method, found.strength).accuracy_loss
+            assert loss is not None
             found = replace(found, accuracy_loss=loss, met=found.met and loss <= limit)
         validation.clear()
         self.on_event(found.sentence())

@@ -29,8 +29,7 @@ from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
 from finestrec.measures.overlap import frbo
 from finestrec.options import Options
-from finestrec.ranking import rank
-from finestrec.stabilizers import Recipe, Retrain, TwoModels, stabilizer
+from finestrec.stabilizers import BeforeGrowth, Recipe, Retrain, TwoModels, stabilizer
 from finestrec.training.trained import TrainedModel
 
 STEP: Final = 4.0
@@ -384,10 +383,8 @@ class Validation:
     @cached_property
     def _shown(self) -> NDArray[np.int32]:
         """The incumbent's lists at each user's first instance; items that it does not know are in none of them."""
-        n_items = self._train.n_items
-        is_new = np.arange(n_items) >= self._stand_in.model.n_items
-        grown = self.recipe.copy_of(self._stand_in, n_items).eval()
-        return rank(grown, self._instances.subset(self._instances.is_first), DEPTH, unlisted=is_new).items
+        before = BeforeGrowth.of(self.recipe, self._stand_in, self._train.n_items)
+        return before.rank(self._instances.subset(self._instances.is_first), DEPTH).items
 
     def clear(self) -> None:
         """Remove what was kept."""

@@ -11,7 +11,7 @@ from finestrec.stabilizers.adversarial import FGSM, CascadeAdversarial
 from finestrec.stabilizers.annealed import Annealed
 from finestrec.stabilizers.averaging import EMA, SWA, Interpolation
 from finestrec.stabilizers.bagging import Bagging
-from finestrec.stabilizers.base import Fitter, Kind, Ranker, Recipe, Strategy
+from finestrec.stabilizers.base import BeforeGrowth, Fitter, Kind, Ranker, Recipe, Strategy
 from finestrec.stabilizers.blending import Blending
 from finestrec.stabilizers.distillation import ChurnDistillation, FocalDistillation
 from finestrec.stabilizers.finetuning import FinestTuning, WarmStart
@@ -84,6 +84,7 @@ def stabilizer_type(method: str) -> type[Strategy]:
 
 __all__ = [
     "STABILIZERS",
+    "BeforeGrowth",
     "Continue",
     "FinestTuning",
     "Fitter",

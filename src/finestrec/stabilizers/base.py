@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import OptionError, UnsupportedError
 from finestrec.models import MODELS, ModelFactory, NextItemModel, build_model, model_name, model_type
 from finestrec.options import Options, validated
-from finestrec.ranking import TopLists
+from finestrec.ranking import TopLists, rank
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
 from finestrec.training.loop import OnEpoch
@@ -264,6 +267,28 @@ class Strategy:
     @staticmethod
     def _saved(checkpoint: Path | None) -> TrainingState | None:
         return TrainingState.load(checkpoint) if checkpoint is not None and checkpoint.exists() else None
+
+
+@dataclass(frozen=True, eq=False)
+class BeforeGrowth:
+    """A model of before the catalogue grew, which lists none of the items that are new to it.
+
+    Attributes:
+        model: Over the catalogue of now.
+        is_new: Items that it does not know, shape (N,).
+    """
+
+    model: NextItemModel
+    is_new: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, recipe: Recipe, trained: TrainedModel, n_items: int) -> Self:
+        """A trained model over a catalogue that may have grown since."""
+        return cls(recipe.copy_of(trained, n_items).eval(), np.arange(n_items) >= trained.model.n_items)
+
+    def rank(self, instances: Instances, k: int) -> TopLists:
+        """See `Ranker`."""
+        return rank(self.model, instances, k, unlisted=self.is_new)
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,21 @@ def test_a_vanished_item_keeps_its_index_and_is_not_listed(trained: Run, config:
     assert load_run(run.path).trained.model.n_items == 5
 
 
+@pytest.mark.parametrize("method", ["finest", "hysteresis"])
+def test_a_retired_item_stands_in_no_list_that_is_measured(
+    trained: Run, config: Config, tmp_path: Path, method: str
+) -> None:
+    night = next_night(trained, a_log([row for row in ROWS if row[1] != "i2"]))
+    with entered(tmp_path / "next", Plan("stabilize", config)) as folder:
+        run = Maker(folder).stabilize(trained, night, method)
+    row = json.loads((run.path / "results.json").read_text())["rows"][0]
+    targets = trained.split.log.vocabulary.items.gather(trained.test.targets)
+    assert row["n_instances"] == (targets != "i2").sum() == 4
+    # All of five items against the four that are left, in whatever order.
+    assert row["measures"]["Jaccard@10"] == pytest.approx(4 / 5)
+    assert row["measures"]["AverageOverlap@all"] is None
+
+
 @pytest.mark.parametrize("method", ["finest", "warm_start", "retrain", "hysteresis"])
 def test_a_grown_run_is_the_next_incumbent(trained: Run, config: Config, tmp_path: Path, method: str) -> None:
     rows = list(ROWS)

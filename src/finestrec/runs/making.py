@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finestrec.config import Config
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
@@ -22,6 +25,7 @@ from finestrec.stability.memory import peak_bytes, reset_peak
 from finestrec.stability.rows import SCHEMA
 from finestrec.stability.search import Found
 from finestrec.stability.touch import erased
+from finestrec.stability.withdrawn import WithoutItems
 from finestrec.stabilizers import BeforeGrowth, Ranker, TwoModels, stabilizer
 from finestrec.training.progress import Progress
 
@@ -87,12 +91,12 @@ class Maker:
     def stabilize(self, incumbent: Run, night: Night, method: str) -> Run:
         """Train by a method on a later log, and compare the lists with the incumbent's on its test instances."""
 
-        def rows(_: Run, row: Row, after: Ranker) -> list[Row]:
-            # An erased user has no lists any more that could hold.
+        def rows(run: Run, row: Row, after: Ranker) -> list[Row]:
+            # An erased user has no lists any more that could hold, and nobody can be right about a retired item.
             test: Instances = incumbent.test
             gone = erased(incumbent.trained.log.lengths, night.train.lengths) | (night.stored.split.log.lengths == 0)
-            test = test.subset(~gone[test.users])
-            return [self._compared(row, incumbent.trained, after, test)]
+            test = test.subset(~(gone[test.users] | run.is_retired[test.targets]))
+            return [self._compared(row, incumbent.trained, after, test, run.is_retired)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -104,7 +108,7 @@ class Maker:
 
         def rows(run: Run, row: Row, after: Ranker) -> list[Row]:
             before = BeforeGrowth.of(incumbent.config.recipe, incumbent.trained, night.train.n_items)
-            return [self._compared(row, before, after, run.test)]
+            return [self._compared(row, before, after, run.test, run.is_retired)]
 
         return self._renewed(method, incumbent, night, rows)
 
@@ -121,9 +125,13 @@ class Maker:
         write_comparison(folder, served)
         return run
 
-    def _compared(self, row: Row, before: Ranker, after: Ranker, test: Instances) -> Row:
+    def _compared(
+        self, row: Row, before: Ranker, after: Ranker, test: Instances, is_retired: NDArray[np.bool_]
+    ) -> Row:
         if isinstance(after, TwoModels):
             after = after.as_served(test, self._config.lists.k)
+        if is_retired.any():
+            after = WithoutItems(after, is_retired)
         old, new = judge(before, test), judge(after, test)
         row |= {"regime": "anchored-update", "n_instances": len(test)}
         if len(test):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -72,10 +73,14 @@ class Run:
         return self.stored.split
 
     @property
+    def is_retired(self) -> NDArray[np.bool_]:
+        """Items that the run knows and its log no longer has, shape (N,)."""
+        return ~self.split.log.vocabulary.items.is_in(self.log.vocabulary.items.implode()).to_numpy()
+
+    @property
     def retired(self) -> pl.Series | None:
-        """Raw ids of items that the run knows and its log no longer has; None without any."""
-        items = self.split.log.vocabulary.items
-        gone = items.filter(~items.is_in(self.log.vocabulary.items.implode()))
+        """Their raw ids; None without any."""
+        gone = self.split.log.vocabulary.items.filter(self.is_retired)
         return gone if len(gone) else None
 
     @property

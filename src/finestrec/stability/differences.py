@@ -99,7 +99,7 @@ def excess_over_seed_noise(rows: Sequence[AuditRow], load: LoadTable) -> list[di
     """Mean over seeds s != t of sim(D_s, D_t) - sim(D_s, D'_t), for each perturbation; needs a second seed.
 
     For measures of change, sim is 1 - change, so that more than seed noise is positive throughout. It is paired: each
-    instance with itself, so that instances of erased users are on neither side.
+    instance with itself, so that instances of erased users or targets are on neither side.
 
     Not to be subtracted from the coupled change or added to it: they answer different questions.
     """

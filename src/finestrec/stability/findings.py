@@ -50,7 +50,7 @@ class Finding:
         ndcg_change: Relative change of NDCG@10 over all rows, with its 95% interval.
         seconds: Mean over the rows.
         log_change: What the perturbation did to the training log, mean over the rows; None without one.
-        touch: For untouched, touched and erased users, as far as there are any: users, instances, and `measures`
+        touch: For the groups of `change_slices`, as far as there are any: users, instances, and `measures`
             with their intervals. None without a perturbation.
         served: Spearman's rank correlation between a user's MRR in the incumbent's lists and the user's
             RBO(p=0.9): rho, p and the number of users. Above 0, badly served users have unstable lists. None where

@@ -21,6 +21,7 @@ from finestrec.data.identifiers import index_ids
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.data.userlists import raw_lists
+from finestrec.errors import DataError
 from finestrec.stability.comparing import (
     MEASURES,
     RBO,
@@ -30,7 +31,7 @@ from finestrec.stability.comparing import (
     accuracies,
     compare_judged,
 )
-from finestrec.stability.slices import COLUMNS, ERASED, TOUCH, accuracy_slices, change_slices
+from finestrec.stability.slices import APART, COLUMNS, TOUCH, accuracy_slices, change_slices
 from finestrec.stability.statistics import BootstrapMeans, Interval, bootstrap_means
 
 SHOWN_RANKS: Final = 10
@@ -73,6 +74,7 @@ def compared(
     before: InteractionLog,
     after: InteractionLog,
     slices: pl.DataFrame | None = None,
+    withdrawn: NDArray[np.bool_] | None = None,
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Compare two sides: what a row says of it, see `row_values`, with notes; and the table.
 
@@ -83,9 +85,13 @@ def compared(
         before: The unperturbed training log.
         after: The training log of the new side.
         slices: Groups of the instances that need no lists, one line an instance.
+        withdrawn: Items that the new side no longer offers, shape (N,); none by default.
+
+    Raises:
+        DataError: If no instance is left for the headline.
     """
     comparison = compare_judged(old, new, test)
-    columns = change_slices(before, after, test, old.lists.items)
+    columns = change_slices(before, after, test, old.lists.items, withdrawn)
     if (old.lists.target_ranks > 0).all():
         columns = accuracy_slices(old.lists.target_ranks, test.users).hstack(columns)
     if slices is not None:
@@ -105,8 +111,8 @@ def similarity_names(table: pl.DataFrame) -> list[str]:
 
 
 def headline(table: pl.DataFrame) -> pl.DataFrame:
-    """Without the instances of erased users, who have no lists any more that could hold."""
-    return table if TOUCH not in table.columns else table.filter(pl.col(TOUCH) != ERASED)
+    """Without the instances of erased users, who have no lists any more that could hold, and of erased targets."""
+    return table if TOUCH not in table.columns else table.filter(~pl.col(TOUCH).cast(pl.String).is_in(APART))
 
 
 class Quantities:
@@ -167,12 +173,20 @@ def _quantities(table: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 
 def row_values(table: pl.DataFrame) -> dict[str, Any]:
-    """What an `AuditRow` says of a comparison; nothing of erased users.
+    """What an `AuditRow` says of a comparison; nothing of erased users and of erased targets.
 
     Args:
-        table: Of the comparison, with one instance or more that is not of an erased user.
+        table: Of the comparison.
+
+    Raises:
+        DataError: If nothing else is left.
     """
     kept = headline(table)
+    if not len(kept):
+        raise DataError(
+            f"each of the {len(table):,} test instances is of an erased user or has a target that was taken down, so"
+            " nothing is left to be compared; erase less"
+        )
     quantities = Quantities([kept])
     means = quantities.means()
     found: Mapping[str, Interval] = quantities.intervals(means)

@@ -42,8 +42,8 @@ class AuditRow:
         seed: Of the reference side.
         other_seed: Of the new side, where it is another one.
         options: Everything that steered the training.
-        instances: Which test instances: all, or each user's first. Those of erased users are left out of everything
-            below.
+        instances: Which test instances: all, or each user's first. Those of erased users and of targets that were taken
+            down are left out of everything below.
         n_instances: How many.
         n_users: Of how many users.
         measures: Mean list similarity by printed name; None where it cannot be had.

@@ -23,6 +23,9 @@ from finestrec.stability.touch import erased, touched_users
 UNTOUCHED: Final = "untouched"
 TOUCHED: Final = "touched"
 ERASED: Final = "erased"
+TARGET_ERASED: Final = "target erased"
+APART: Final = (ERASED, TARGET_ERASED)
+"""Groups of `TOUCH` that leave every headline number."""
 TOUCH: Final = "touch"
 OURS: Final = ("activity", "recency", "popularity", "target_rank", "user_ndcg", TOUCH, "erased_item_listed")
 """The slices that every audit has, where they have more than one group."""
@@ -83,27 +86,35 @@ def accuracy_slices(ranks: NDArray[np.int64], users: NDArray[np.int64]) -> pl.Da
 
 
 def change_slices(
-    before: InteractionLog, after: InteractionLog, test: Instances, old_lists: NDArray[np.int32]
+    before: InteractionLog,
+    after: InteractionLog,
+    test: Instances,
+    old_lists: NDArray[np.int32],
+    withdrawn: NDArray[np.bool_] | None = None,
 ) -> pl.DataFrame:
     """What the perturbation has to do with an instance.
 
-    touch: the user has no training interactions left (erased), others than before (touched), or the same. An erased
-    user's instances stand for themselves and leave every headline number. erased_item_listed: whether the incumbent's
-    first ten hold an item that is no longer in the training log and has to make room.
+    touch: the user has no training interactions left (erased); the target has been taken down and nobody can be right
+    about it any more (target erased); the user has others than before (touched), or the same. Instances of the first
+    two stand for themselves and leave every headline number. erased_item_listed: whether the incumbent's first ten hold
+    an item that is no longer in the training log and has to make room.
 
     Args:
         before: The unperturbed training log.
         after: The perturbed one.
         test: The test instances.
         old_lists: The incumbent's lists, shape (n, depth).
+        withdrawn: Items that have been taken down, shape (N,); none by default.
     """
-    gone = erased(before.lengths, after.lengths)
-    touched: NDArray[np.int64] = np.where(gone, 2, touched_users(before, after))
+    touch: NDArray[np.int64] = touched_users(before, after)[test.users].astype(np.int64)
+    if withdrawn is not None:
+        touch[(test.targets >= 0) & withdrawn[test.targets]] = 2
+    touch[erased(before.lengths, after.lengths)[test.users]] = 3
     lost = np.append(erased(before.item_counts, after.item_counts), False)  # -1 ends a shorter list
     makes_room: NDArray[np.int64] = np.asarray(lost[old_lists[:, :10]].any(axis=1), dtype=np.int64)
     return pl.DataFrame(
         {
-            TOUCH: named(touched[test.users], (UNTOUCHED, TOUCHED, ERASED)),
+            TOUCH: named(touch, (UNTOUCHED, TOUCHED, TARGET_ERASED, ERASED)),
             "erased_item_listed": named(makes_room, ("no", "yes")),
         }
     )

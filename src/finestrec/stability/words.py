@@ -6,7 +6,7 @@ from typing import Any, Final
 from finestrec.stability.differences import Difference
 from finestrec.stability.findings import Finding, Group
 from finestrec.stability.rows import LogChange, Regime
-from finestrec.stability.slices import ERASED, TOUCHED, UNTOUCHED
+from finestrec.stability.slices import ERASED, TARGET_ERASED, TOUCHED, UNTOUCHED
 from finestrec.stability.statistics import Interval
 
 _CHANGED: Final = "Turnover@10"
@@ -149,7 +149,7 @@ def _authors(found: Mapping[Group, Finding], beside: Mapping[Any, Difference], s
 
 
 def _collateral(each: Finding | None) -> list[str]:
-    """Whose lists moved: users with an edit, and everybody else; erased users apart."""
+    """Whose lists moved: users with an edit, and everybody else; what was erased apart."""
     if each is None or each.touch is None or each.log_change is None:
         return []
     moved = {group: of_ten(values["measures"][_CHANGED]) for group, values in each.touch.items()}
@@ -157,6 +157,9 @@ def _collateral(each: Finding | None) -> list[str]:
     if ERASED in moved:
         erased = counted(each.touch[ERASED]["users"], "erased user")
         sentences.append(f"The lists of {erased}, counted apart, changed by {moved[ERASED]}.")
+    if TARGET_ERASED in moved:
+        targets = counted(each.touch[TARGET_ERASED]["instances"], "test interaction")
+        sentences.append(f"Left out, since nobody can be right about them: {targets} with what was taken down.")
     if TOUCHED in moved and UNTOUCHED in moved:
         sentences.append(f"Users with an edit of their own: {moved[TOUCHED]}; all others: {moved[UNTOUCHED]}.")
     elif UNTOUCHED in moved and ERASED in moved:

@@ -125,9 +125,7 @@ class Maker:
         write_comparison(folder, served)
         return run
 
-    def _compared(
-        self, row: Row, before: Ranker, after: Ranker, test: Instances, is_retired: NDArray[np.bool_]
-    ) -> Row:
+    def _compared(self, row: Row, before: Ranker, after: Ranker, test: Instances, is_retired: NDArray[np.bool_]) -> Row:
         if isinstance(after, TwoModels):
             after = after.as_served(test, self._config.lists.k)
         if is_retired.any():

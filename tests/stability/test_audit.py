@@ -88,6 +88,18 @@ def test_policies_and_options_are_methods_of_an_audit(parts: Split, small_recipe
     assert again.rows == found.rows
 
 
+def test_without_an_incumbent_cold_methods_train_as_long_as_the_others(parts: Split, small_recipe: Recipe) -> None:
+    """Bagging that does not look at its teachers is retraining, here as there."""
+    methods = ("retrain", "bagging:weight=0:teachers=1")
+    found = audit(parts, small_recipe, methods=methods, regimes=["anchored-update", "unanchored"], floors=False)
+    changed = {(each.regime, each.method): each for each in found.rows if each.perturbation and not each.other_seed}
+    for regime in ("anchored-update", "unanchored"):
+        one, other = (changed[regime, method] for method in methods)
+        assert one.measures == other.measures
+        assert one.accuracy == other.accuracy
+    assert changed["anchored-update", "retrain"].measures != changed["unanchored", "retrain"].measures
+
+
 def test_strengths_that_act_after_the_training_share_it(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
     methods = ("retrain", "warm_start", "gaps:alpha=0.2", "gaps:alpha=0.8", "gaps:alpha=0.8:k=5", "interpolation")
     regimes: Any = ["anchored-update", "unanchored"]

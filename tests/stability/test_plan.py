@@ -145,6 +145,8 @@ def test_a_policy_serves_what_is_trained_anyway_and_a_cold_method_stands_alone()
     assert {key: set(work.needs) for key, work in trainings(found).items() if key not in alone.works} == {
         "bagging.D.seed0": set(),
         f"bagging.{log}": set(),
+        "bagging.D.seed0.long": set(),
+        f"bagging.{log}.long": set(),
         "hysteresis-tau=1.D.seed0": {"retrain.D.seed0"},
         f"hysteresis-tau=1.{log}": {"retrain.D.seed0", f"retrain.{log}"},
         "blending-over=warm_start.D.seed0": {"retrain.D.seed0", "warm_start.D.seed0"},
@@ -152,7 +154,7 @@ def test_a_policy_serves_what_is_trained_anyway_and_a_cold_method_stands_alone()
     }
     pairs = {(c.regime, c.method): (c.old, c.new) for c in found.comparisons if c.perturbation}
     assert pairs["anchored-update", "bagging"] == ("retrain.D.seed0", f"bagging.{log}")
-    assert pairs["unanchored", "bagging"] == ("bagging.D.seed0", f"bagging.{log}")
+    assert pairs["unanchored", "bagging"] == ("bagging.D.seed0.long", f"bagging.{log}.long")
     # A policy needs an incumbent, and authors-protocol something that is preserved.
     assert {regime for regime, method in pairs if method.startswith(("hysteresis", "blending"))} == {"anchored-update"}
     assert {method for regime, method in pairs if regime == "authors-protocol"} == {"retrain", "finest"}

@@ -12,7 +12,8 @@ perturbed log D'::
     finest.D             as above                            authors-protocol: compared with
     finest.D'.follow     from retrain.D', lists of retrain.D
     finest.D'.own        from retrain.D', its own lists      unanchored: compared with finest.D
-    bagging.D, .D'       cold, as retrain                    unanchored: compared with one another
+    bagging.D'           E epochs a model                    anchored-update: compared with the incumbent
+    bagging.D, .D'.long  E + F epochs a model, as retrain    unanchored: compared with one another
     hysteresis.D'        retrain.D' and the incumbent        anchored-update: nothing is trained
     retrain.D.again      the same run twice                  floor same_seed
     retrain.D, seed t                                        floor other_seed
@@ -45,6 +46,7 @@ class Training:
         incumbent: Key of the training that it starts from, if any.
         anchor: Key of the training of which something is preserved, where that is not the incumbent.
         new: Key of the training whose model is served with the incumbent beside it, for policies of serving.
+        long: Whether its models are trained for E + F epochs in place of E: beside what is fine-tuned after E.
         shared: Key of another training whose checkpoint is this one's too; see `Strategy.trained_as`.
         repeat: Tells apart what the rest does not: a repetition, another base, or the night after which it is.
     """
@@ -55,13 +57,15 @@ class Training:
     incumbent: str | None = None
     anchor: str | None = None
     new: str | None = None
+    long: bool = False
     shared: str | None = None
     repeat: str = ""
 
     @property
     def key(self) -> str:
         """The name of its files."""
-        return f"{file_name(self.method)}.{_log_name(self.perturbation)}.seed{self.seed}{self.repeat}"
+        long = ".long" if self.long else ""
+        return f"{file_name(self.method)}.{_log_name(self.perturbation)}.seed{self.seed}{self.repeat}{long}"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -236,9 +240,10 @@ class _Planner:
         if regime == "authors-protocol" and not how.preserves:
             return None
         if how.kind == "cold":
-            return self._add(Training(method, before, seed)), self._add(Training(method, after, seed))
+            old, new = (self._add(Training(method, log, seed, long=True)) for log in (before, after))
+            return old, new
         old = self._tuned(method, before, before, seed)
-        return old, self._followed(method, regime, before, after, seed) if before is not after else old
+        return old, old if before is after else self._followed(method, regime, before, after, seed)
 
     def _anchored(self, method: str, how: PlannedMethod, change: Perturbation | None, seed: int) -> Comparison:
         before, after = sides(change)

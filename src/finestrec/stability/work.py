@@ -177,7 +177,11 @@ class Workbench:
         progress = None if report is None else _Epochs(report)
         if work.method == "continue":
             return Continue(self.recipe, progress=progress)
-        return stabilizer(work.method, self.recipe, progress)
+        recipe = self.recipe
+        if work.long:
+            training = recipe.training.model_copy(update={"epochs": recipe.training.epochs + recipe.finest.epochs})
+            recipe = replace(recipe, training=training)
+        return stabilizer(work.method, recipe, progress)
 
     def _log(self, perturbation: Perturbation | None, seed: int) -> InteractionLog:
         if perturbation is None:

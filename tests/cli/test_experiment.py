@@ -18,7 +18,7 @@ import pytest
 from command_line import Finestrec, refused
 
 from finestrec.runs.experiment import Experiment
-from finestrec.stability.sweeps import family
+from finestrec.stability.sweeps import scheme
 
 COMMAND = Path(sys.executable).with_name("finestrec")
 FILES = Path(__file__).parents[2] / "experiments"
@@ -130,7 +130,7 @@ def test_the_page_shows_the_rows(done: Path) -> None:
     assert all((done / name).read_text().startswith("<svg") for name in pictures)
     for cell in results(done)["cells"]:
         for panel in cell["panels"]:
-            assert set(panel["hypervolumes"]) == {family(line["method"]) for line in panel["lines"]}
+            assert set(panel["hypervolumes"]) == {scheme(line["method"]) for line in panel["lines"]}
             assert [sweep["option"] for sweep in panel["sweeps"]] == ["weight"]
         assert [sweep["option"] for sweep in cell["sweeps"]] == ["amount"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finestrec.stability.sweeps import Sweep, family, method_sweeps, perturbation_sweeps, strength_of, sweeps
+from finestrec.stability.sweeps import Sweep, family, method_sweeps, perturbation_sweeps, scheme, strength_of, sweeps
 from finestrec.stabilizers import Recipe
 
 
@@ -51,5 +51,6 @@ def test_a_setting_that_some_lack_parts_them() -> None:
 def test_the_strengths_of_a_method_are_one_family(
     small_recipe: Recipe, method: str, of: str, strength: float | None
 ) -> None:
-    assert family(method) == of
+    assert family(method) == scheme(method) == of
+    assert scheme(f"{method}:alpha=0.2") == of
     assert strength_of(method, small_recipe) == strength

@@ -7,6 +7,7 @@ from typing import Any
 from finestrec.report.tradeoff_figures import dependence, frontier
 from finestrec.stability.markdown import escaped, table
 from finestrec.stability.statistics import Interval
+from finestrec.stability.sweeps import scheme
 from finestrec.stability.tradeoffs import ACCURACY, LEAST_ACCURACY, OVERLAP, SHOWN, Line, Panel, Tradeoffs
 
 _MEGA = 1e6
@@ -68,15 +69,15 @@ def _panel(of: Tradeoffs, panel: Panel, pictures: dict[str, str]) -> Iterator[st
     if panel.hypervolumes is not None:
         yield from [
             "Hypervolume: the area that the strengths of a method dominate, in per mille, above"
-            f" {LEAST_ACCURACY:.0%} of retraining's {ACCURACY} and above retraining's {OVERLAP}. Methods with more"
-            " strengths have more chances.",
+            f" {LEAST_ACCURACY:.0%} of retraining's {ACCURACY} and an {OVERLAP} of 0. Methods with more strengths"
+            " (shares of the incumbent's weights among them) have more chances.",
             "",
         ]
         ordered = sorted(panel.hypervolumes.items(), key=lambda pair: -pair[1]["mean"])
-        strengths = [sum(line.family == family for line in panel.lines) for family, _ in ordered]
+        strengths = [sum(scheme(line.method) == each for line in panel.lines) for each, _ in ordered]
         yield from table(
             ["method", "strengths", "hypervolume"],
-            [[_code(family), str(n), _per_mille(value)] for (family, value), n in zip(ordered, strengths, strict=True)],
+            [[_code(each), str(n), _per_mille(value)] for (each, value), n in zip(ordered, strengths, strict=True)],
         )
     by_method = {line.method: line for line in panel.lines}
     for number, sweep in enumerate(panel.sweeps):

@@ -1,6 +1,6 @@
 """Things that differ in one setting only: what a table of sensitivity is of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,21 @@ def family(method: str) -> str:
     >>> family("finest:weight=3:k=5"), family("hysteresis:tau=1"), family("warm_start")
     ('finest:k=5', 'hysteresis', 'warm_start')
     """
-    strength = stabilizer_type(method).strength
+    return _without(method, {stabilizer_type(method).strength})
+
+
+def scheme(method: str) -> str:
+    """A METHOD without all that trades accuracy for overlap: its strength, and the incumbent's share of its weights.
+
+    >>> scheme("finest:weight=3:alpha=0.2:k=5"), scheme("gaps:alpha=0.3"), scheme("warm_start")
+    ('finest:k=5', 'gaps', 'warm_start')
+    """
+    return _without(method, {stabilizer_type(method).strength, "alpha"})
+
+
+def _without(method: str, options: Collection[str | None]) -> str:
     name, *settings = method.split(":")
-    return ":".join([name, *(setting for setting in settings if setting.partition("=")[0] != strength)])
+    return ":".join([name, *(setting for setting in settings if setting.partition("=")[0] not in options)])
 
 
 def strength_of(method: str, recipe: Recipe) -> float | None:

@@ -20,7 +20,7 @@ from finestrec.stability.instances import Quantities, headline
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Bounds, Regime
 from finestrec.stability.statistics import LEVEL, BootstrapMeans, Interval, bootstrap_means, interval
-from finestrec.stability.sweeps import Sweep, family, method_sweeps, perturbation_sweeps, strength_of
+from finestrec.stability.sweeps import Sweep, family, method_sweeps, perturbation_sweeps, scheme, strength_of
 from finestrec.stabilizers import Recipe
 
 OVERLAP: Final = "FRBO(p=0.9)@10"
@@ -85,8 +85,8 @@ class Panel:
         seeds: How many.
         n_users: Users with test instances.
         lines: In the order of the audit.
-        hypervolumes: Of each family: what its strengths dominate of the plane of NDCG@10, relative to retraining's, and
-            overlap, above 0.95 of retraining's NDCG@10 and retraining's overlap. None if retraining has not one hit.
+        hypervolumes: Of each `scheme`: what its strengths dominate of the plane of NDCG@10, relative to retraining's,
+            and overlap, above 0.95 of retraining's NDCG@10 and an overlap of 0. None if retraining has not one hit.
         gain: For a night in anchored-update: NDCG@10 of retraining less that of the incumbent, relative to it. Of a
             method the kept share is (NDCG@10 - incumbent's) / (retraining's - incumbent's).
         gain_note: Why no kept shares are given; None where they are.
@@ -297,13 +297,13 @@ def _panel(
 
 
 def _hypervolumes(joint: _Joint, relative: NDArray[np.float64]) -> dict[str, Interval]:
-    families = [family(method) for method in joint.methods]
-    floor = joint.overlap[:, joint.methods.index(_RETRAIN)]
-    reference = np.stack([np.full_like(floor, LEAST_ACCURACY), floor], axis=1)
+    schemes = [scheme(method) for method in joint.methods]
+    # Not retraining's overlap: with coupled streams it keeps more after a deletion than most of what is compared.
+    reference = np.array([LEAST_ACCURACY, 0.0])
     points = np.stack([relative, joint.overlap], axis=2)
     found = {}
-    for name in dict.fromkeys(families):
-        own = [number for number, other in enumerate(families) if other == name]
+    for name in dict.fromkeys(schemes):
+        own = [number for number, other in enumerate(schemes) if other == name]
         found[name] = _interval(hypervolume(points[:, own], reference))
     return found
 

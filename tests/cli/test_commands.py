@@ -211,10 +211,17 @@ def test_perturb_erases_listed_users_and_items_altogether(finestrec: Finestrec, 
         assert outcome.document["edited"] == len(edits) == len(LOG) - len(expected)
         assert set(edits[["user_id", "old_item_id"][column]]) == {name}
     (tmp_path / "ids.csv").write_text("user_id\nu3\nu0\n")  # u0 is too short to be trained on
-    refused = finestrec("perturb", log, f"delete:user:0:ids={tmp_path / 'ids.csv'}", "--out", tmp_path / "log3.csv")
+    command = ["perturb", log, f"delete:user:0:ids={tmp_path / 'ids.csv'}", "--out", tmp_path / "log3.csv"]
+    outcome = finestrec(*command)
+    assert outcome.code == 0, outcome.err
+    assert sorted(pl.read_csv(tmp_path / "log3.csv").rows()) == sorted(row for row in LOG if row[0] not in {"u0", "u3"})
+    # Of twelve interactions one is held out; u0's four are neither trained on nor held out.
+    assert "11 interactions deleted, of 55 training interactions, and 5 held-out or unused ones" in outcome.err
+    (tmp_path / "ids.csv").write_text("user_id\nu3\nnobody\n")
+    refused = finestrec(*command, "--force")
     assert refused.code == 2
-    assert "'u0'" in refused.err
-    assert not (tmp_path / "log3.csv").exists()
+    assert "1 of 2 users have no interactions that could be edited ('nobody')" in refused.err
+    assert len(pl.read_csv(tmp_path / "log3.csv")) == len(LOG) - 16
 
 
 def test_perturb_writes_both_logs_of_a_night(finestrec: Finestrec, tmp_path: Path) -> None:

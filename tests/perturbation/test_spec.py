@@ -313,7 +313,7 @@ def test_listed_users_and_items_are_touched(tmp_path: Path) -> None:
     touched = Perturbation.parse(f"insert:item:0:ids={tmp_path / 'items.txt'}").apply(log, 0)
     assert len(touched.edits) == log.item_counts[log.items[0]]
     (tmp_path / "users.txt").write_text("u1\nu7\n")
-    with pytest.raises(DataError, match=r"1 of 2 users have no training interactions \('u7'\)"):
+    with pytest.raises(DataError, match=r"1 of 2 users have no interactions that could be edited \('u7'\)"):
         perturbation.apply(log, 0)
     with pytest.raises(DataError, match="there is no file"):
         Perturbation.parse("delete:user:0:ids=nothing.txt").apply(log, 0)

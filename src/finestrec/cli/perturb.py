@@ -21,9 +21,12 @@ def perturb(
 ) -> None:
     """Edit the training part of a log, and write the whole log and the list of edits.
 
-    Deleting users or items erases their held-out interactions too. append:cut:DAYS edits nothing: LOG2 is the log,
+    Deleting users or items erases their held-out interactions too, and those of named users whom a run would not train
+    on. append:cut:DAYS edits nothing: LOG2 is the log,
     and beside it stands the log before the last days of training.
     """
+    import numpy as np
+
     from finestrec.cli.show import described
     from finestrec.data.lists import write_lists
     from finestrec.data.sources import write_log
@@ -40,24 +43,29 @@ def perturb(
     refuse_existing(out, *files.values(), force=force, inputs=[log, perturbation.ids])
     whole = config.data.read(log)
     train = prepare(whole, config).split.train
-    perturbed = perturbation.apply(train, config.seed, config.recipe.training.max_length)
-    edits = perturbed.edits.to_frame(train.vocabulary)
+    # Who has to be forgotten is named by who keeps the log, whether a run would train on them or not.
+    from_whole = perturbation.erases is not None and perturbation.ids is not None
+    perturbed = perturbation.apply(whole if from_whole else train, config.seed, config.recipe.training.max_length)
     if perturbation.erases:
-        erased = erase_whole(whole, train, perturbed.edits, perturbation.erases)
-        edited, edits = erased.log, erased.edits.to_frame(whole.vocabulary)
-    elif perturbation.kind == "append":
-        edited = whole
-        write_log(before_night(whole, perturbed.edits), files["base"])
+        if not from_whole:
+            perturbed = erase_whole(whole, train, perturbed.edits, perturbation.erases)
+        edited, edits = perturbed.log, perturbed.edits.to_frame(whole.vocabulary)
     else:
-        edited = edit_whole(whole, train, perturbed.edits)
+        edits = perturbed.edits.to_frame(train.vocabulary)
+        if perturbation.kind == "append":
+            edited = whole
+            write_log(before_night(whole, perturbed.edits), files["base"])
+        else:
+            edited = edit_whole(whole, train, perturbed.edits)
+    trained_on = int(np.isin(perturbed.edits.interaction_ids, train.interaction_ids).sum())
     write_log(edited, out)
     write_lists(edits, files["edits"])
     verb = {"delete": "deleted", "replace": "replaced", "insert": "inserted", "append": "appended"}[perturbation.kind]
-    held_out = f", and {len(edits) - len(perturbed.edits):,} held-out or unused ones" if perturbation.erases else ""
+    held_out = f", and {len(edits) - trained_on:,} held-out or unused ones" if perturbation.erases else ""
     names = {"edits": "the edits", "base": "the log before"}
     terminal.say(f"{log}: {described(whole.summary())}")
     terminal.say(
-        f"{len(perturbed.edits):,} interactions {verb}, of {len(train):,} training interactions{held_out}; {out} has"
+        f"{trained_on:,} interactions {verb}, of {len(train):,} training interactions{held_out}; {out} has"
         f" {len(edited):,} rows, {', '.join(f'{path.name} {names[key]}' for key, path in files.items())}"
     )
     terminal.document(

@@ -207,8 +207,8 @@ def listed(log: InteractionLog, unit: Literal["users", "items"], path: Path) -> 
     if len(unknown):
         named = ", ".join(map(repr, unknown.head(_SHOWN))) + (", ..." if len(unknown) > _SHOWN else "")
         raise DataError(
-            f"{path.name}: {len(unknown):,} of {len(ids):,} {unit} have no training interactions ({named}); take them"
-            " out of the file (users with few interactions are not trained on: data.min_length)"
+            f"{path.name}: {len(unknown):,} of {len(ids):,} {unit} have no interactions that could be edited ({named});"
+            " take them out of the file (users with few interactions are not trained on: data.min_length)"
         )
     return index
 

@@ -67,6 +67,19 @@ def test_lists_are_audited_to_their_depth_on_first_instances(parts: Split) -> No
     assert "items with everything else equal" in found.verdict()
 
 
+def test_nobody_is_asked_for_the_lists_of_erased_users(parts: Split) -> None:
+    """`popular_after_own` knows no last item of theirs."""
+    spec = "delete:user:2"
+    found = audit(parts, {"retrain": from_callable(popular_after_own)}, perturbations=[spec], instances="first")
+    (row,) = [row for row in found.rows if row.perturbation and row.other_seed is None]
+    assert row.log_change is not None
+    assert row.log_change["erased_users"] == 2
+    touch = found.findings[-1].touch
+    assert touch is not None
+    assert touch["erased"]["measures"]["Jaccard@10"]["mean"] == 0
+    assert row.measures["Jaccard@10"] > 0.5
+
+
 def test_lists_of_everything_have_every_measure(parts: Split) -> None:
     all_of_it = judged(parts, popular_after_own, 500)
     comparison = compare_judged(all_of_it, all_of_it, parts.held_out(50))

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from finestrec.data.identifiers import positions
-from finestrec.data.log import InteractionLog
+from finestrec.data.log import NO_ITEM, InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import DataError, OptionError, UnsupportedError
 from finestrec.ranking import BEYOND_THE_LIST, NO_TARGET, TopLists
@@ -54,7 +54,7 @@ class ListFitter:
             raise DataError(
                 f"{self.name} returned a {type(recommend).__name__}; expected a function recommend(users, k)"
             )
-        return ListRanker(recommend, self.k, self.name)
+        return ListRanker(recommend, self.k, self.name, log.lengths > 0)
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,14 @@ class ListRanker:
         recommend: recommend(users, k) -> lists.
         k: Length of the lists.
         name: What messages call it.
+        known: Which users it was fitted on, shape (U,); it is not asked for others, such as erased ones, whose lists
+            are empty.
     """
 
     recommend: Recommend
     k: int
     name: str
+    known: NDArray[np.bool_]
 
     def rank(self, instances: Instances, k: int) -> TopLists:
         """The lists of the instances' users, at most `self.k` long; there are no scores.
@@ -86,7 +89,11 @@ class ListRanker:
         log = instances.log
         k = min(k, self.k, log.n_items)
         users = log.vocabulary.users.gather(instances.users)
-        items = self._indexed(self._listed(users, k), users, log, k)
+        items = np.full((len(users), k), NO_ITEM, dtype=np.int32)
+        is_known = self.known[instances.users]
+        if is_known.any():
+            asked = users.filter(is_known)
+            items[is_known] = self._indexed(self._listed(asked, k), asked, log, k)
         place = items == instances.targets[:, None]
         ranks = np.where(place.any(1), place.argmax(1) + 1, BEYOND_THE_LIST)
         ranks[instances.targets < 0] = NO_TARGET
@@ -129,7 +136,7 @@ class ListRanker:
                 f"{self.name} lists the item {raw[first]!r} for the user {users[int(row[first])]!r}; the log has no"
                 " such item"
             )
-        items = np.full((len(lists), k), -1, dtype=np.int32)
+        items = np.full((len(lists), k), NO_ITEM, dtype=np.int32)
         items[row, np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = index
         return items
 
@@ -141,9 +148,9 @@ def from_callable(fit: Callable[..., Recommend], k: int = 10) -> ListFitter:
 
     Args:
         fit: Takes a polars frame of user_id, item_id and timestamp (raw ids, by user and time) and, if it has a
-            parameter of that name, a seed. Returns recommend(users, k): a list of raw item ids for each user, best
-            first, None or empty where there is none; or a polars or pandas frame of user_id, item_id and rank.
-            Longer lists are cut at k.
+            parameter of that name, a seed. Returns recommend(users, k), for users of the frame: a list of raw item ids
+            for each user, best first, None or empty where there is none; or a polars or pandas frame of user_id,
+            item_id and rank. Longer lists are cut at k.
         k: Length of the lists that are asked for. Measures that look deeper are null.
 
     Raises:

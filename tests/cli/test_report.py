@@ -211,4 +211,8 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
     twice = finestrec(*command, "--set", "finest.weight=7", "--budget", "Jaccard@10 >= 0.5")
     assert (twice.code, "finest.weight is set to 7 and would be searched too" in twice.err) == (2, True)
     assert "--method annealed:weight=7" in twice.err
+    unread = finestrec(*command, "--method", "rbo", "--set", "finest.alpha=0.9", "--set", "finest.epochs=1")
+    assert (unread.code, "finest.alpha is set, but the method 'rbo' does not read it" in unread.err) == (2, True)
+    none = finestrec(*command, "--method", "hysteresis", "--set", "finest.epochs=1")
+    assert (none.code, "(it reads none of [finest])" in none.err) == (2, True)
     assert not (tmp_path / "out").exists()

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from foreign_modules import last_gru
 
 from finestrec.errors import OptionError
-from finestrec.stabilizers import STABILIZERS, Recipe, stabilizer
+from finestrec.stabilizers import STABILIZERS, FinestTuning, Recipe, stabilizer
+from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.options import DeviceOptions
 from rivals import RECIPE, TRAIN, KilledError, fitted, incumbent, kept, kill_after, same, smaller, thinned
 
@@ -55,6 +57,30 @@ ALL = [
 @pytest.mark.parametrize(("weakest", "plain"), WEAKEST.items())
 def test_the_weakest_is_plain_training_bit_for_bit(weakest: str, plain: str) -> None:
     assert same(fitted(weakest), fitted(plain))
+
+
+class Watched(FinestOptions):
+    """Knows which of its options were looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in FinestOptions.model_fields:
+            READ.add(name)
+        return super().__getattribute__(name)
+
+
+READ: set[str] = set()
+SERVED = ["hysteresis", "hysteresis:over=warm_start", "blending:over=warm_start"]
+
+
+@pytest.mark.parametrize("method", ["retrain", "warm_start", *ALL, *SERVED])
+def test_what_it_reads_of_finests_options_is_declared(method: str) -> None:
+    strategy = stabilizer(method, replace(RECIPE, finest=Watched(**RECIPE.finest.model_dump())))
+    if isinstance(strategy, FinestTuning):
+        assert strategy.of_finest == set(FinestOptions.model_fields)
+        return
+    READ.clear()
+    strategy.fit(thinned(), 0, incumbent())
+    assert strategy.trainer.of_finest == READ
 
 
 @pytest.mark.parametrize("method", STRONG)

@@ -13,6 +13,7 @@ from finestrec.cli.terminal import Terminal
 if TYPE_CHECKING:
     from finestrec.config import Config, Layer
     from finestrec.runs.searching import Limits
+    from finestrec.stabilizers import Strategy
 
 GATE_FAILED = 1
 """The exit code of a gate that failed and of a budget that was not met."""
@@ -99,6 +100,26 @@ class Choices:
     devices: Annotated[
         int | None, typer.Option(metavar="N", min=1, show_default=False, help="Devices that share the training.")
     ] = None
+
+    def refuse_unread(self, method: str, strategy: "Strategy") -> None:
+        """Refuse an option of FINEST that is set, but not read by the one method that is used.
+
+        Raises:
+            OptionError: If there is one.
+        """
+        from finestrec.config import setting
+        from finestrec.errors import OptionError
+        from finestrec.stabilizers.finest import FinestOptions
+
+        named = [key for text in self.set_ or [] for key in dict(setting(text)).get("finest", ())]
+        read = strategy.trainer.of_finest
+        for key in named:
+            if key in FinestOptions.model_fields and key not in read:
+                reads = ", ".join(f"finest.{each}" for each in sorted(read)) or "none of [finest]"
+                raise OptionError(
+                    f"finest.{key} is set, but the method {method!r} does not read it (it reads {reads}); options of"
+                    f" its own are named in the method, as in --method NAME:option=value: see `finestrec methods`"
+                )
 
     def layers(self) -> "list[Layer]":
         """The file, then `--set`, then the flags.

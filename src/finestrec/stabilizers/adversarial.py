@@ -133,6 +133,7 @@ class CascadeAdversarial(FineTuning):
     """
 
     options_type: ClassVar[type[Options]] = CascadeAdversarialOptions
+    of_finest: ClassVar[frozenset[str]] = FineTuning.of_finest | {"kinds", "substitute"}
     strength: ClassVar[str | None] = "rho"
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:  # noqa: ARG002

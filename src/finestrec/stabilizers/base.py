@@ -198,6 +198,8 @@ class Strategy:
     checkpoint of one is taken for every other."""
     preserves: ClassVar[bool] = False
     """Whether something of the incumbent is preserved beyond the start from its weights."""
+    of_finest: ClassVar[frozenset[str]] = frozenset()
+    """Which of the recipe's options of FINEST it reads."""
 
     recipe: Recipe
     options: Any = None

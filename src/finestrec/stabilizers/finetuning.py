@@ -39,6 +39,7 @@ class FineTuning(Strategy):
     """
 
     kind: ClassVar[Kind] = "tuned"
+    of_finest: ClassVar[frozenset[str]] = frozenset({"epochs", "lr"})
 
     anchor: TrainedModel | None = None
 
@@ -142,6 +143,7 @@ class FinestTuning(Preserving):
 
     options_type: ClassVar[type[Options]] = FinestOptions
     after_training: ClassVar[frozenset[str]] = frozenset({"alpha"})
+    of_finest: ClassVar[frozenset[str]] = frozenset(FinestOptions.model_fields)
 
     def _default_options(self) -> Options:
         return self.recipe.finest

@@ -81,6 +81,14 @@ class OverlapTuning(Preserving):
     """
 
     options_type: ClassVar[type[Options]] = OverlapOptions
+    of_finest: ClassVar[frozenset[str]] = Preserving.of_finest | {
+        "rho",
+        "kinds",
+        "substitute",
+        "next_item",
+        "teacher",
+        "average",
+    }
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:
         """Simulated perturbations and both losses."""

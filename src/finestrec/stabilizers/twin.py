@@ -93,6 +93,7 @@ class Twin(FineTuning):
     """
 
     options_type: ClassVar[type[Options]] = TwinOptions
+    of_finest: ClassVar[frozenset[str]] = FineTuning.of_finest | {"kinds", "substitute"}
     strength: ClassVar[str | None] = "weight"
 
     def curriculum(self, log: InteractionLog, seed: int, anchor: TrainedModel) -> Curriculum:  # noqa: ARG002

@@ -336,7 +336,11 @@ def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run
         "update", run_folder, tmp_path / "few.csv", "--method", "warm_start", "--out", tmp_path / "lost", "--quiet"
     )
     assert lost.code == 0, lost.err
-    assert f"{1 - 4 / len(set(user)):.1%} of the run's users have no list any more" in lost.out
+    sentence = f"{len(set(user)) - 4} of {len(set(user))} users have no list any more."
+    assert sentence in lost.out
+    page = finestrec("report", tmp_path / "lost", "--json")
+    assert sentence in page.document["summary"]["verdict"]
+    assert sentence in (tmp_path / "lost" / "report.html").read_text()
     assert "interactions that the run was trained on are not in the log: it has to be the whole one" in lost.out
 
 

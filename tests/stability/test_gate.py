@@ -217,5 +217,10 @@ def test_words(found: Comparison) -> None:
     assert sentences[:2] == ["Users with a list on both sides: 4.", "Users without a list in NEW: 1 (5)."]
     assert headline(found, []) == "37.5% of the items in a user's first 2 changed, on average"
     assert headline(found, judged(found, [parse_check("Jaccard@2 < 0.1")])).startswith("Gate passed: 1 checks.")
+    few = compare(lists(dict.fromkeys(range(5), "ab")), lists({0: "ab", 9: "ab"}), k=2)
+    assert headline(few, judged(few, [parse_check("Jaccard@2 < 0.1")])) == (
+        "Gate passed: 1 checks. 0.0% of the items in a user's first 2 changed, on average over 1 of 5 users: the others"
+        " have no list in NEW (gate LostUsers)"
+    )
     assert isinstance(parse_check("Jaccard@2 < 0.1"), Check)
     assert "**failed**" not in markdown(found, judged(found, [parse_check("Jaccard@2 < 0.1")]))

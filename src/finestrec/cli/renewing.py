@@ -16,9 +16,10 @@ from finestrec.runs import Plan, Run, entered, load_run, read_results
 from finestrec.runs.comparing import COMPARISON, read_comparison
 from finestrec.runs.making import Maker
 from finestrec.runs.night import Night, growing_night, next_night
-from finestrec.stability.comparison import LOST_USERS, measure_names
+from finestrec.stability.comparison import measure_names
 from finestrec.stability.gate import Verdict, check_names, judged
 from finestrec.stability.search import Found
+from finestrec.stability.verdict import lost_users
 from finestrec.stabilizers import Policy, Strategy, stabilizer
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.stabilizers.hysteresis import Hysteresis
@@ -122,9 +123,7 @@ def _served(served: Mapping[str, Any]) -> str:
 
 def _lost(incumbent: Run, night: Night, served: Mapping[str, Any]) -> list[str]:
     """What the page's means do not show: they are of users who have a list on both sides."""
-    lines, known = [], len(incumbent.trained.log)
-    if lost := served["rows"][0]["measures"][LOST_USERS]:
-        lines.append(f"{lost:.1%} of the run's users have no list any more")
+    lines, known = lost_users(served), len(incumbent.trained.log)
     if night.gone > _MOST * known:
         lines.append(
             f"{night.gone:,} of the {known:,} interactions that the run was trained on are not in the log: it has to be"

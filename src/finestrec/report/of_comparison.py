@@ -9,7 +9,7 @@ from finestrec.report.definitions import definitions
 from finestrec.report.examples import chosen_users, histogram, user_lists
 from finestrec.report.summary import Chapter, Distribution, Estimate, MovedItem, Result, SliceLine, Summary
 from finestrec.stability.comparison import ACCURACY, Comparison, P
-from finestrec.stability.verdict import counts
+from finestrec.stability.verdict import counts, lost_users
 
 TODAY: Final = "today"
 YESTERDAY: Final = "yesterday"
@@ -73,7 +73,7 @@ def comparison_summary(
     k = summary["k"][0]
     change = comparison.row()["measures"][f"Turnover@{k}"]
     verdict = [f"{change:.1%} of the items in a user's first {k} changed, on average over users."]
-    verdict += [_checked(check) for check in gate]
+    verdict += [*lost_users(summary), *(_checked(check) for check in gate)]
     chapter = comparison_chapter(
         comparison,
         lists,

@@ -12,6 +12,7 @@ from finestrec.stability.comparison import Comparison
 from finestrec.stability.findings import equally_accurate
 from finestrec.stability.moved import CHANGE
 from finestrec.stability.results import ACCURACY
+from finestrec.stability.verdict import lost_users
 
 
 def run_summary(
@@ -39,6 +40,7 @@ def run_summary(
     k = served.summary["k"][0]
     turnover = served.row()["measures"][f"Turnover@{k}"]
     verdict = [f"{method} changed {turnover:.1%} of the items in a user's first {k}, on average over users."]
+    verdict += lost_users(served.summary)
     chapters = [
         comparison_chapter(
             served,

@@ -11,13 +11,18 @@ from finestrec.stability.gate import Verdict
 from finestrec.stability.markdown import escaped, table
 
 _ITEMS = 5
+_FEW = 0.5
+"""Share of OLD's users below which a mean over those of both sides says little of OLD, and needs saying so."""
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def headline(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
-    """One line: whether the gate held, and how much changed."""
-    row, k = comparison.row(), comparison.summary["k"][0]
+    """One line: whether the gate held, how much changed, and whether that is of few of the users."""
+    row, k, users = comparison.row(), comparison.summary["k"][0], comparison.summary["users"]
     change = f"{row['measures'][f'Turnover@{k}']:.1%} of the items in a user's first {k} changed, on average"
+    before = users["both"] + users["only_old"]
+    if users["both"] < _FEW * before:
+        change += f" over {users['both']:,} of {before:,} users: the others have no list in NEW (gate LostUsers)"
     if not verdicts:
         return change
     failed = sum(verdict.failed for verdict in verdicts)
@@ -78,6 +83,13 @@ def counts(summary: Mapping[str, Any]) -> list[str]:
     moved += f"; that entered: {items['entered']:,}"
     moved += f" ({items['entered_new']:,} of them new)" if "entered_new" in items else ""
     return [*sentences, f"{moved}.", *(f"{note}." for note in summary["notes"])]
+
+
+def lost_users(summary: Mapping[str, Any]) -> list[str]:
+    """A sentence about users without a list in NEW, of whom means say nothing; none without any."""
+    gone = summary["users"]["only_old"]
+    before = gone + summary["users"]["both"]
+    return [f"{gone:,} of {before:,} users have no list any more."] if gone else []
 
 
 def figure(value: float | None) -> str:

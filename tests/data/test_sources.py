@@ -228,6 +228,9 @@ def test_times_of_text_files(write, written, ticks, unit):
     [
         (pl.Series([5, 7], dtype=pl.UInt16), [5, 7], "s"),
         (pl.Series([5.0, 7.0], dtype=pl.Float32), [5, 7], "s"),
+        # One unit, counted from the first event, and from 1970 with a clock that stood at 0.
+        (pl.Series([60_000, 120_000_000_000]), [60_000, 120_000_000_000], "ms"),
+        (pl.Series([0, 1_700_000_000_000]), [0, 1_700_000_000_000], "ms"),
         (pl.Series([5.25, 7.0], dtype=pl.Float32), [5250, 7000], "ms"),
         (pl.Series(["5.25", "7"]).cast(pl.Decimal(10, 2)), [5250, 7000], "ms"),
         (pl.Series([19_753, 0]).cast(pl.Date), [19_753 * 86_400, 0], "s"),
@@ -254,6 +257,9 @@ def test_times_of_frames(times, ticks, unit):
         (pl.Series([5, 7]).cast(pl.Duration("us")), "is of type Duration"),
         (pl.Series([True, False]), "is of type Boolean, which is not a time"),
         (pl.Series(["2024-01-31", "9999-12-31"]), "'9999-12-31' is after the year 5138"),
+        (pl.Series([1_700_000_000_000, 1_700_000_001]), "row 1 .*1700000001 is of a coarser unit than other times"),
+        (pl.Series([1_600_000_000, 1_700_000_000_000_000]), "1600000000 is of a coarser unit than other times"),
+        (pl.Series([1.7e9 + 0.5, 1.6e12 + 0.5]), "1700000000.5 is of a coarser unit than other times"),
     ],
 )
 def test_times_that_frames_cannot_have(times, message):

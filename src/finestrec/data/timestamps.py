@@ -13,8 +13,8 @@ from 1e17           nanoseconds   (kept as microseconds)
 
 Numbers need not count from 1970; small ones are seconds. Fractions are kept by a finer unit: seconds with
 three decimals become milliseconds, with more become microseconds. Datetimes take the coarsest unit that holds
-them all. The microsecond is the finest unit: what is finer is rounded (floats) or cut off (integers, text and
-datetimes). Times without a zone are UTC.
+them all. Numbers of two units in one column are refused. The microsecond is the finest unit: what is finer is rounded
+(floats) or cut off (integers, text and datetimes). Times without a zone are UTC.
 """
 
 import math
@@ -123,10 +123,35 @@ def _from_integers(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], 
         place.refuse_where(wide.is_null(), column, "is too large for a time")
         column = wide
     ticks = column.cast(pl.Int64).to_numpy()
+    _refuse_two_units(ticks.astype(np.float64), column, place)
     unit = unit_by_magnitude(max(-int(ticks.min()), int(ticks.max())))
     if unit is None:
         return ticks // 1000, "us"
     return ticks, unit
+
+
+def _refuse_two_units(values: NDArray[np.float64], column: pl.Series, place: Place) -> None:
+    """Refuse seconds among milliseconds, and the like: read in one unit they would lie in 1970.
+
+    Told by two groups of numbers with nothing between them for a factor of a hundred, of which one, in a finer unit,
+    lies where the other does.
+    """
+    magnitudes = np.abs(values)
+    largest = magnitudes.max()
+    if largest < SECONDS_BELOW:
+        return
+    is_small = (magnitudes > 0) & (magnitudes < largest / 100)
+    if not is_small.any():
+        return
+    small, large = magnitudes[is_small], magnitudes[~is_small & (magnitudes > 0)]
+    if small.max() * 100 > large.min():
+        return
+    finer = [factor for factor in (1e3, 1e6, 1e9) if largest >= SECONDS_BELOW * factor / 1e3]
+    for factor in finer:
+        if large.min() / 2 <= small.min() * factor and small.max() * factor <= 2 * large.max():
+            place.refuse_where(
+                pl.Series(is_small), column, "is of a coarser unit than other times of the column; bring all to one"
+            )
 
 
 def _from_floats(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], TimeUnit]:
@@ -138,6 +163,7 @@ def _from_floats(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], Ti
     values = values.astype(np.float64)
     if (values == np.rint(values)).all():
         return _from_integers(pl.Series(values.astype(np.int64)), place)
+    _refuse_two_units(values, column, place)
     unit = unit_by_magnitude(int(np.abs(values).max()))
     if unit is None:
         return np.rint(values / 1000).astype(np.int64), "us"

@@ -336,6 +336,8 @@ def test_perturbations_that_do_not_fit_are_refused_before_anything_is_trained(
 def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
     with pytest.raises(OptionError, match=r"what is audited is InteractionLog; expected what `split\(log\)` gives"):
         audit(chain, small_recipe)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"the recipe is a str; expected Recipe.of\(MODEL\)"):
+        audit(split(chain), "lrurec")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no test instances"):
         audit(split(chain, SplitOptions(method="none")), small_recipe)
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from torch import nn
+
 from finestrec.errors import OptionError
 from finestrec.models.base import ModelOptions, NextItemModel
 from finestrec.models.bert4rec import BERT4Rec
@@ -33,6 +35,7 @@ __all__ = [
     "SASRec",
     "TiSASRec",
     "build_model",
+    "check_model",
     "model_name",
     "model_type",
 ]
@@ -57,6 +60,22 @@ def model_type(name: str) -> type[NextItemModel]:
     if name not in MODELS:
         raise OptionError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def check_model(model: object) -> None:
+    """Refuse what is neither the name of a model nor something that makes one.
+
+    Raises:
+        OptionError: If it is not.
+    """
+    if isinstance(model, str):
+        model_type(model)
+    elif isinstance(model, nn.Module) or not callable(model):
+        raise OptionError(
+            f"the model is a {type(model).__name__}; expected a name ({', '.join(MODELS)}) or a function that makes a"
+            " model from the number of items and the longest input: return finestrec.models.adapters.adapt(module,"
+            " n_items, max_length, Declaration(...)) from it"
+        )
 
 
 def build_model(

@@ -107,7 +107,7 @@ def audit(
         RunFolderError: If the folder holds trainings of other options, or of another version.
         JobsFailedError: If jobs failed, after all others were done.
     """
-    _check_types(split, perturbations, methods, regimes, seeds)
+    _check_types(split, recipe, perturbations, methods, regimes, seeds)
     asked_for = methods or ()
     if methods is None:
         methods = METHODS if isinstance(recipe, Recipe) else tuple(recipe)
@@ -155,10 +155,14 @@ def audit(
         return StabilityAudit.of(rows, lambda row: table.table(row.comparison))
 
 
-def _check_types(split: Any, perturbations: Any, methods: Any, regimes: Any, seeds: Any) -> None:
+def _check_types(split: Any, recipe: Any, perturbations: Any, methods: Any, regimes: Any, seeds: Any) -> None:
     """Mistakes that are easily made in a notebook, where nobody checks types."""
     if not isinstance(split, Split):
         raise OptionError(f"what is audited is {type(split).__name__}; expected what `split(log)` gives")
+    if not isinstance(recipe, Recipe | Mapping):
+        raise OptionError(
+            f"the recipe is a {type(recipe).__name__}; expected Recipe.of(MODEL), or what fits, by name of the method"
+        )
     for name, values in {
         "perturbations": perturbations,
         "methods": methods,

@@ -7,7 +7,7 @@ from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances, Windows, windows
 from finestrec.data.splits import validation_split
 from finestrec.errors import DataError, OptionError
-from finestrec.models import ModelFactory, NextItemModel, build_model, model_type
+from finestrec.models import ModelFactory, NextItemModel, build_model, check_model, model_type
 from finestrec.options import validated
 from finestrec.ranking import TopLists, rank
 from finestrec.training.loop import OnEpoch, train
@@ -53,8 +53,14 @@ class TrainedModel:
             training: Options of what comes later, by field name or complete; max_length is the model's by default.
 
         Raises:
-            OptionError: If the log has another number of items, or max_length is more than the model reads.
+            OptionError: If it is no such model, the log has another number of items, or max_length is more than the
+                model reads.
         """
+        if not isinstance(model, NextItemModel):
+            raise OptionError(
+                f"the model is a {type(model).__name__}; expected a NextItemModel; finestrec.models.adapters"
+                " makes one of a torch module: adapt(module, n_items, max_length, Declaration(...))"
+            )
         if log.n_items != model.n_items:
             raise OptionError(
                 f"the model scores {model.n_items:,} items and the log's catalogue has {log.n_items:,}; bring the log"
@@ -81,7 +87,12 @@ class TrainedModel:
 def training_options(
     model: str | ModelFactory, options: dict[str, Any] | TrainingOptions | None = None
 ) -> TrainingOptions:
-    """General defaults, then those of a model of ours, then the given ones."""
+    """General defaults, then those of a model of ours, then the given ones.
+
+    Raises:
+        OptionError: If there is no such model, or an option does not fit.
+    """
+    check_model(model)
     if isinstance(options, TrainingOptions):
         return options
     defaults = model_type(model).training_defaults if isinstance(model, str) else {}

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +227,12 @@ def test_what_does_not_fit_is_refused_in_words(chain: InteractionLog) -> None:
     nested = Recipe.of(lambda n_items, length: right_gru(n_items, length + 1))
     with pytest.raises(OptionError, match=r"<lambda> cannot be sent to another process .* top level of a module"):
         audit(split(chain), nested, jobs=2)
+    raw: Any = RightGRU(N)
+    for make in (Recipe.of, partial(fit, chain)):
+        with pytest.raises(OptionError, match=r"the model is a RightGRU; expected a name \(lrurec, .* or a function"):
+            make(raw)
+    with pytest.raises(OptionError, match=r"the model is a RightGRU; expected a NextItemModel; .*adapt"):
+        TrainedModel.of(raw, chain)
     with pytest.raises(OptionError, match="takes no options"):
         Recipe.of(right_gru, model_options={"hidden": 8})
     with pytest.raises(OptionError, match=r"scores 30 items and the log's catalogue has 20"):

@@ -27,7 +27,7 @@ from finestrec.data.log import InteractionLog
 from finestrec.data.splits import validation_split
 from finestrec.errors import DataError, OptionError
 from finestrec.measures.accuracy import ndcg
-from finestrec.measures.overlap import frbo
+from finestrec.measures.names import Measure
 from finestrec.options import Options
 from finestrec.stabilizers import BeforeGrowth, Recipe, Retrain, TwoModels, stabilizer
 from finestrec.training.trained import TrainedModel
@@ -42,7 +42,7 @@ NEXT_TO_AN_END: Final = 1 / 8
 """Up to this share of its range from 0, or from its largest value, a default is next to that end."""
 DEPTH: Final = 10
 """Ranks that accuracy and overlap are of."""
-P: Final = 0.9
+OVERLAP: Final = Measure("FRBO", p=0.9, k=DEPTH)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Probe:
         if accuracy_loss is not None:
             words.append(f"validation NDCG@{DEPTH} {-accuracy_loss:+.2%} against strength 0")
         if self.overlap is not None:
-            words.append(f"FRBO(p={P})@{DEPTH} {self.overlap:.4f} with the incumbent's")
+            words.append(f"{OVERLAP.name} {self.overlap:.4f} with the incumbent's")
         return words
 
 
@@ -377,7 +377,7 @@ class Validation:
         is_first = self._instances.is_first
         return Measured(
             accuracy=float(ndcg(found.target_ranks, DEPTH).mean()),
-            overlap=float(frbo(self._shown, found.items[is_first], P, DEPTH).mean()),
+            overlap=float(OVERLAP(self._shown, found.items[is_first]).mean()),
         )
 
     @cached_property

@@ -80,6 +80,8 @@ def test_references_are_the_best_items_at_every_instance_in_evaluation(base: Tra
     assert len(references) == cut.n_instances
     with pytest.raises(OptionError, match="the references are of k=10 and the options say k=9"):
         finest(base, references=references, options={"k": 9})
+    with pytest.raises(OptionError, match="teacher=batch asks the incumbent for others"):
+        finest(base, references=references, options={"teacher": "batch"})
     for window in (0, 17, 199):
         batch = cut.batch(np.array([window]))
         with torch.no_grad():
@@ -111,6 +113,18 @@ def test_what_was_substituted_has_no_reference_list(chain: InteractionLog, small
 def test_no_lists_at_all_find_nothing() -> None:
     nothing = ReferenceLists(ids=np.empty(0, dtype=np.int64), items=np.empty((0, 4), dtype=np.int32))
     assert nothing.find(np.array([3, -1])).tolist() == [-1, -1]
+
+
+def test_an_incumbent_of_single_interactions_has_nothing_to_preserve(chain: InteractionLog) -> None:
+    """Then FINEST is a warm start on the simulated log: the same as with a weight of 0."""
+    first = chain.keep(np.diff(chain.users, prepend=-1) > 0)
+    base = TrainedModel.of(build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}), first)
+    losses = []
+    for weight in (3.0, 0.0):
+        tuned = finest(base, chain, options={"epochs": 1, "k": 5, "weight": weight})
+        losses.append(tuned.state.history[0].losses)
+    assert losses[0] == losses[1]
+    assert losses[0]["rank"] == 0
 
 
 def test_a_run_that_stopped_early_cannot_go_on(chain: InteractionLog, small_recipe: Recipe) -> None:
@@ -241,9 +255,32 @@ def test_without_simulation_the_log_is_the_log(chain: InteractionLog, base: Trai
     assert curriculum.windows(3).log is chain
 
 
-@pytest.mark.parametrize("model", sorted(AUTHORS_PRESETS))
-def test_the_authors_presets_are_options(model: str) -> None:
-    assert FinestOptions(**AUTHORS_PRESETS[model]).average == "user"
+@pytest.mark.parametrize(
+    ("weight", "rate", "model"), [(3.2, 1e-4, "lrurec"), (16, 1e-4, "lstm"), (8, 1e-4, "bert4rec")]
+)
+def test_the_authors_settings_are_those_of_their_paper_and_code(weight: float, rate: float, model: str) -> None:
+    _check_authors(weight, rate, model)
+
+
+def test_tisasrec_is_fine_tuned_at_its_own_rate() -> None:
+    _check_authors(1.6, 1e-3, "tisasrec")
+    assert set(AUTHORS_PRESETS) == {"lrurec", "lstm", "bert4rec", "tisasrec"}
+
+
+def _check_authors(weight: float, rate: float, model: str) -> None:
+    """METHOD, section 3: 0.1 or 1.0 on a sum over the users of a batch of 32, 16 or 8."""
+    options = FinestOptions(**AUTHORS_PRESETS[model])
+    assert (options.average, options.weight, options.lr) == ("user", weight, rate)
+    assert (options.epochs, options.k, options.rho) == (50, 100, 0.01)
+    assert (options.order_margin, options.challenger_margin) == (0.1, 0.1)
+    assert options.kinds == ("delete", "replace", "insert")
+    assert options.substitute == "least_popular"
+    assert (options.terms, options.next_item, options.teacher, options.alpha) == (
+        ("order", "margin"),
+        True,
+        "stored",
+        0,
+    )
 
 
 def test_fine_tuning_resumes_to_the_same_bits(base: TrainedModel, small_recipe: Recipe, tmp_path: Any) -> None:
@@ -330,6 +367,21 @@ def test_a_teacher_asked_for_each_batch_gives_the_stored_lists_where_nothing_was
     n_batches = edited.windows(0).n_batches(base.options.batch_size)
     expected = 2 * rank_preserving_loss(scores).sum() * n_batches / edited.windows(0).n_instances
     assert float(edited.losses(model, batch)["rank"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_after_a_night_both_losses_are_means(base: TrainedModel) -> None:
+    """Batches are dealt as the incumbent's, whose log was half of today's; the balance is that of the weight alone."""
+    today = base.log
+    half = today.keep(np.arange(len(today)) - today.offsets[today.users] < 7)
+    lists = reference_lists(TrainedModel.of(copy.deepcopy(base.model), half, training=base.options), 5)
+    model = build_model("lrurec", 30, 7, {"hidden": 16, "blocks": 1}).eval()
+    found = []
+    for log in (today, replace(today, origin=half)):
+        curriculum = Finest(log, lists, FinestOptions(k=5, rho=0, weight=2.0), base.options, seed=4)
+        cut = curriculum.windows(0)
+        parts = [curriculum.losses(model, cut.batch(dealt)) for dealt in cut.deal(base.options.batch_size, 0, 0)]
+        found.append({name: np.mean([part[name].item() for part in parts]) for name in curriculum.parts})
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
 def test_without_the_next_item_loss_only_ranks_count(base: TrainedModel) -> None:

@@ -45,7 +45,7 @@ def test_the_pull_is_along_the_way_back() -> None:
     cut = curriculum.windows(0)
     batch, model = cut.batch(np.arange(len(cut.start))), other()
     curriculum.losses(model, batch)["distance"].backward()
-    share = len(batch.targets) / (cut.n_dealt_instances / cut.n_batches(16))
+    share = len(batch.targets) / (cut.n_instances / cut.n_batches(16))
     table, old = model.items.weight, smaller().model.items.weight
     torch.testing.assert_close(table.grad[:15], share * 0.3 * (table.detach()[:15] - old))
     assert not table.grad[15:].any()

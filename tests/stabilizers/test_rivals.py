@@ -33,7 +33,7 @@ STRONG = [
     "gaps:weight=10",
     "gaps:weight=0:alpha=0.9",
     "finest:weight=0:alpha=0.9",
-    "finest:teacher=batch:weight=10",
+    "finest:teacher=batch:weight=20",
     "l2_sp:weight=10",
     "interpolation:alpha=0.9",
     "ema:decay=0.99",

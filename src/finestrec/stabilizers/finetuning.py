@@ -185,7 +185,7 @@ def finest(
         A new trained model.
 
     Raises:
-        OptionError: If an option does not fit.
+        OptionError: If an option does not fit, or not with the references.
         DataError: If the log's items or ids are not the incumbent's.
         UnsupportedError: If the incumbent is not a torch model.
         TrainingError: If the loss is NaN or infinite.
@@ -200,6 +200,10 @@ def finest(
     named = options.get("k") if isinstance(options, dict) else None
     if references is not None and named is not None and min(named, incumbent.model.n_items // 2) != references.k:
         raise OptionError(f"the references are of k={references.k} and the options say k={named}; leave k out of them")
+    if references is not None and recipe.finest.teacher == "batch":
+        raise OptionError(
+            "references were given, and finest.teacher=batch asks the incumbent for others in each batch; leave out one"
+        )
     fitter = FinestTuning(recipe, references=references)
     stable = fitter.fit(incumbent.log if log is None else log, incumbent.seed if seed is None else seed, incumbent)
     if in_place:

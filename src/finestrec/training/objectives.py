@@ -89,8 +89,9 @@ class Curriculum(Protocol):
 class NextItem:
     """The next-item loss on one log.
 
-    The sum over positions is divided by the expected number of positions of a batch of the unperturbed log, so
-    all positions of an epoch weigh the same.
+    The sum over positions is divided by the expected number of positions of a batch, so all positions of an epoch weigh
+    the same. Batches are as many as the origin's, but the positions are the log's own: where it is much longer or
+    shorter than its origin, as after a night, other losses beside this one are means over them, too.
     """
 
     parts: tuple[str, ...] = ("next_item",)
@@ -107,7 +108,7 @@ class NextItem:
                 f"there is nothing to learn from: of {len(log):,} training interactions none follows another one of"
                 " its user"
             )
-        self._expected = max(1, self._windows.n_dealt_instances) / self._windows.n_batches(options.batch_size)
+        self._expected = self._windows.n_instances / self._windows.n_batches(options.batch_size)
         self._options = options
         self._seed = seed
         self._epoch = 0
@@ -128,5 +129,5 @@ class NextItem:
         return loss / self.expected(model)
 
     def expected(self, model: NextItemModel) -> float:
-        """Positions of a batch on average over the unperturbed log: what sums over positions are divided by."""
+        """Positions of a batch on average: what sums over positions are divided by."""
         return self._expected * model.predicted_share

@@ -153,7 +153,10 @@ class Finest(OnEdits):
             items = self._references(batch)
             return items, torch.full((len(items),), 1 / (self._expected_preserved * predicted_share), device=device)
         rows = self._references.find(batch.ids)
-        items = torch.from_numpy(self._references.items[rows].astype(np.int64)).to(device)
+        kept = self._references.items
+        if not len(kept):  # positions without a list, here all, have some items, and no weight
+            kept = np.arange(kept.shape[1])[None]
+        items = torch.from_numpy(kept[rows].astype(np.int64)).to(device)
         return items, torch.from_numpy(self._weights(rows, predicted_share)).to(device)
 
     def _n_preserved(self, cut: Windows) -> int:

@@ -52,5 +52,6 @@ def test_the_strengths_of_a_method_are_one_family(
     small_recipe: Recipe, method: str, of: str, strength: float | None
 ) -> None:
     assert family(method) == scheme(method) == of
-    assert scheme(f"{method}:alpha=0.2") == of
+    assert family(f"{method}:alpha=0.2") == f"{of}:alpha=0.2"
+    assert scheme(f"{method}:alpha=0.2") == (of if method.startswith("finest") else f"{of}:alpha=0.2")
     assert strength_of(method, small_recipe) == strength

@@ -33,12 +33,15 @@ def family(method: str) -> str:
 
 
 def scheme(method: str) -> str:
-    """A METHOD without all that trades accuracy for overlap: its strength, and the incumbent's share of its weights.
+    """A METHOD without all that trades accuracy for overlap: its strength, and what acts when all is trained.
 
-    >>> scheme("finest:weight=3:alpha=0.2:k=5"), scheme("gaps:alpha=0.3"), scheme("warm_start")
-    ('finest:k=5', 'gaps', 'warm_start')
+    That is the incumbent's share of the final weights, `alpha`, but not the factor of that name in focal distillation.
+
+    >>> scheme("finest:weight=3:alpha=0.2:k=5"), scheme("gaps:alpha=0.3"), scheme("focal_distillation:alpha=0.5")
+    ('finest:k=5', 'gaps', 'focal_distillation:alpha=0.5')
     """
-    return _without(method, {stabilizer_type(method).strength, "alpha"})
+    strategy = stabilizer_type(method)
+    return _without(method, {strategy.strength, *strategy.after_training})
 
 
 def _without(method: str, options: Collection[str | None]) -> str:

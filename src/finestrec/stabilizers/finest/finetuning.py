@@ -155,7 +155,7 @@ class Finest(OnEdits):
         rows = self._references.find(batch.ids)
         kept = self._references.items
         if not len(kept):  # positions without a list, here all, have some items, and no weight
-            kept = np.arange(kept.shape[1])[None]
+            kept = np.arange(kept.shape[1], dtype=np.int32)[None]
         items = torch.from_numpy(kept[rows].astype(np.int64)).to(device)
         return items, torch.from_numpy(self._weights(rows, predicted_share)).to(device)
 

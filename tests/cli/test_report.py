@@ -213,6 +213,10 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
     assert "--method annealed:weight=7" in twice.err
     unread = finestrec(*command, "--method", "rbo", "--set", "finest.alpha=0.9", "--set", "finest.epochs=1")
     assert (unread.code, "finest.alpha is set, but the method 'rbo' does not read it" in unread.err) == (2, True)
+    preset = finestrec(*command, "--method", "gaps", "--set", "finest.preset=authors")
+    assert (preset.code, "finest.preset is set, but the method 'gaps' does not read it" in preset.err) == (2, True)
+    both = finestrec(*command, "--method", "finest:weight=10", "--set", "finest.weight=3")
+    assert (both.code, "names another value; leave one out" in both.err) == (2, True)
     none = finestrec(*command, "--method", "hysteresis", "--set", "finest.epochs=1")
     assert (none.code, "(it reads none of [finest])" in none.err) == (2, True)
     assert not (tmp_path / "out").exists()

@@ -230,6 +230,7 @@ def test_times_of_text_files(write, written, ticks, unit):
         (pl.Series([5.0, 7.0], dtype=pl.Float32), [5, 7], "s"),
         # One unit, counted from the first event, and from 1970 with a clock that stood at 0.
         (pl.Series([60_000, 120_000_000_000]), [60_000, 120_000_000_000], "ms"),
+        (pl.Series([2**n for n in range(40)]), [2**n for n in range(40)], "ms"),
         (pl.Series([0, 1_700_000_000_000]), [0, 1_700_000_000_000], "ms"),
         (pl.Series([5.25, 7.0], dtype=pl.Float32), [5250, 7000], "ms"),
         (pl.Series(["5.25", "7"]).cast(pl.Decimal(10, 2)), [5250, 7000], "ms"),
@@ -242,7 +243,7 @@ def test_times_of_text_files(write, written, ticks, unit):
     ],
 )
 def test_times_of_frames(times, ticks, unit):
-    log = log_from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "time": times}))
+    log = log_from_frame(pl.DataFrame({"user": range(len(times)), "item": 1, "time": times}))
     assert (log.times.tolist(), log.time_unit) == (ticks, unit)
 
 
@@ -260,11 +261,14 @@ def test_times_of_frames(times, ticks, unit):
         (pl.Series([1_700_000_000_000, 1_700_000_001]), "row 1 .*1700000001 is of a coarser unit than other times"),
         (pl.Series([1_600_000_000, 1_700_000_000_000_000]), "1600000000 is of a coarser unit than other times"),
         (pl.Series([1.7e9 + 0.5, 1.6e12 + 0.5]), "1700000000.5 is of a coarser unit than other times"),
+        (pl.Series([1_700_000_000_000, 650_000_000]), "650000000 is of a coarser unit than other times"),
+        (pl.Series([1_700_000_000_000, -1, 1_600_000_000]), "1600000000 is of a coarser unit than other times"),
+        (pl.Series([1_700_000_000_000_000, 1_700_000_000_000, 1_600_000_000]), "1700000000000 is of a coarser unit"),
     ],
 )
 def test_times_that_frames_cannot_have(times, message):
     with pytest.raises(DataError, match=message):
-        log_from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "time": times}))
+        log_from_frame(pl.DataFrame({"user": range(len(times)), "item": 1, "time": times}))
 
 
 # What cannot be read ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The audit: what is trained once, what rows say, floors, resuming, other people's models."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from finestrec.stability.audit import audit
 from finestrec.stability.comparing import judge
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow
-from finestrec.stabilizers import Recipe, stabilizer
+from finestrec.stabilizers import Recipe, Retrain, stabilizer
 
 SPEC = "delete:random:0.01"
 
@@ -255,6 +256,49 @@ def test_strangers_models_are_not_trained_again_because_there_is_a_folder(parts:
     audit(parts, {"retrain": counted}, perturbations=[SPEC], folder=tmp_path)
     assert counted.fits == 5  # D, D again, D', and D and D' of the other seed
     audit(parts, {"retrain": Counting()}, perturbations=[SPEC], folder=tmp_path)
+
+
+LOSS = """
+from strangers import Popular
+
+class Mine(Popular):
+    weight = 1
+"""
+
+
+def test_a_folder_of_another_version_of_a_fitter_is_refused(
+    parts: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One's own loss is changed and tried again in the same folder; another method may come, and the same one again."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_loss.py").write_text(LOSS)
+    mine = importlib.import_module("own_loss").Mine
+    arguments: Any = {"perturbations": [SPEC], "floors": False, "folder": tmp_path / "jobs"}
+    audit(parts, {"retrain": Popular, "mine": mine}, **arguments)
+    audit(parts, {"retrain": Popular, "mine": mine, "counted": Counting()}, **arguments)
+    audit(parts, {"retrain": Popular, "mine": mine}, **arguments)
+    (tmp_path / "own_loss.py").write_text(LOSS.replace("1", "2"))
+    with pytest.raises(RunFolderError, match="holds results of other fitters of mine: "):
+        audit(parts, {"retrain": Popular, "mine": mine}, **arguments)
+    with pytest.raises(RunFolderError, match="holds results of other fitters of counted"):
+        audit(parts, {"retrain": Popular, "counted": Popular}, **arguments)
+
+
+def test_a_folder_tells_strategies_by_their_recipe(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:
+    other = replace(small_recipe, training=small_recipe.training.model_copy(update={"epochs": 1}))
+    arguments: Any = {"perturbations": [SPEC], "floors": False, "folder": tmp_path}
+    audit(parts, {"retrain": Retrain(other)}, **arguments)
+    audit(parts, {"retrain": Retrain(other)}, **arguments)
+    with pytest.raises(RunFolderError, match="holds results of other fitters of retrain"):
+        audit(parts, {"retrain": Retrain(small_recipe)}, **arguments)
+
+
+def test_a_fitter_whose_source_is_nowhere_has_no_folder(parts: Split, tmp_path: Path) -> None:
+    made: dict[str, Any] = {"Popular": Popular, "__name__": "nowhere"}
+    exec("class Mine(Popular): pass", made)
+    audit(parts, {"retrain": made["Mine"]}, perturbations=[SPEC], floors=False)
+    with pytest.raises(OptionError, match=r"the source of nowhere\.Mine cannot be found"):
+        audit(parts, {"retrain": made["Mine"]}, perturbations=[SPEC], floors=False, folder=tmp_path)
 
 
 def test_a_folder_of_other_options_is_refused(parts: Split, small_recipe: Recipe, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from multiprocessing import util
 from pathlib import Path
@@ -284,3 +286,21 @@ def test_a_worker_that_is_started_hears_what_for_before_its_parent_ends(
     with suppress(ChildProcessError):  # it was waited for
         os.waitpid(worker, 0)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    """Its workers import it, begin an audit of their own and die; the log is more than fits into a pipe."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import finestrec as fr
+from finestrec.data.simulator import SimulatorOptions
+
+parts = fr.split(fr.simulate(SimulatorOptions(users=200, items=30), seed=0))
+recipe = fr.Recipe.of("lstm", model_options={"hidden": 8}, training={"epochs": 1}, finest={"epochs": 1})
+fr.audit(parts, recipe, jobs=2, floors=False)
+"""
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert 'has to do so under `if __name__ == "__main__":`, since each worker imports it' in ended.stderr

@@ -373,6 +373,22 @@ def test_after_a_night_both_losses_are_means(base: TrainedModel) -> None:
     assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("loss", "what"),
+    [
+        (lambda scores, items: scores.of(items).mean(), r"of shape \(\)"),
+        (lambda scores, items: scores.of(items), r"of shape \(\d+, 10\)"),
+        (lambda scores, items: scores.of(items)[:, :1], r"of shape \(\d+, 1\)"),
+        (lambda scores, items: scores.of(items)[:1, 0], r"of shape \(1,\)"),
+        (lambda scores, items: 0.0, "float"),
+    ],
+)
+def test_a_loss_of_ones_own_gives_a_number_for_each_position(loss: Any, what: str, base: TrainedModel) -> None:
+    curriculum = Finest(base.log, reference_lists(base, 5), FinestOptions(k=5), base.options, 4, loss=loss)
+    with pytest.raises(OptionError, match=rf"of \d+ positions is {what}; expected a tensor of a number for each"):
+        curriculum.losses(base.model, curriculum.windows(0).batch(np.arange(10)))
+
+
 def test_without_the_next_item_loss_only_ranks_count(base: TrainedModel) -> None:
     both, alone = (
         Finest(base.log, reference_lists(base, 5), FinestOptions(k=5, next_item=word), base.options, 4)

@@ -102,7 +102,7 @@ class Choices:
     ] = None
 
     def refuse_unread(self, method: str, strategy: "Strategy") -> None:
-        """Refuse an option of FINEST that is set, but not read by the one method that is used.
+        """Refuse an option of FINEST that is set, but not read by the one method that is used, or named by it too.
 
         Raises:
             OptionError: If there is one.
@@ -112,9 +112,13 @@ class Choices:
         from finestrec.stabilizers.finest import FinestOptions
 
         named = [key for text in self.set_ or [] for key in dict(setting(text)).get("finest", ())]
-        read = strategy.trainer.of_finest
+        is_finest = isinstance(strategy.options, FinestOptions)
+        read = strategy.trainer.of_finest | ({"preset"} if is_finest else set())
+        of_method = {each.partition("=")[0] for each in method.split(":")[1:]}
         for key in named:
-            if key in FinestOptions.model_fields and key not in read:
+            if is_finest and key in of_method:
+                raise OptionError(f"finest.{key} is set, and the method {method!r} names another value; leave one out")
+            if key in {*FinestOptions.model_fields, "preset"} - read:
                 reads = ", ".join(f"finest.{each}" for each in sorted(read)) or "none of [finest]"
                 raise OptionError(
                     f"finest.{key} is set, but the method {method!r} does not read it (it reads {reads}); options of"

@@ -133,25 +133,24 @@ def _from_integers(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], 
 def _refuse_two_units(values: NDArray[np.float64], column: pl.Series, place: Place) -> None:
     """Refuse seconds among milliseconds, and the like: read in one unit they would lie in 1970.
 
-    Told by two groups of numbers with nothing between them for a factor of a hundred, of which one, in a finer unit,
-    lies where the other does.
+    Told by numbers that in a finer unit would lie where the largest ones do, and by nothing between the two: times that
+    are counted from a first event have numbers of all sizes.
     """
     magnitudes = np.abs(values)
     largest = magnitudes.max()
     if largest < SECONDS_BELOW:
         return
-    is_small = (magnitudes > 0) & (magnitudes < largest / 100)
-    if not is_small.any():
-        return
-    small, large = magnitudes[is_small], magnitudes[~is_small & (magnitudes > 0)]
-    if small.max() * 100 > large.min():
-        return
-    finer = [factor for factor in (1e3, 1e6, 1e9) if largest >= SECONDS_BELOW * factor / 1e3]
-    for factor in finer:
-        if large.min() / 2 <= small.min() * factor and small.max() * factor <= 2 * large.max():
-            place.refuse_where(
-                pl.Series(is_small), column, "is of a coarser unit than other times of the column; bring all to one"
-            )
+    least = magnitudes[magnitudes >= largest / 100].min()
+    for factor in (1e3, 1e6, 1e9):
+        if largest < SECONDS_BELOW * factor / 1e3:
+            return
+        is_coarse = (magnitudes * factor >= least / 4) & (magnitudes * factor <= 4 * largest)
+        if not is_coarse.any():
+            continue
+        most = magnitudes[is_coarse].max()
+        if not ((magnitudes > most) & (magnitudes < least)).any():
+            why = "is of a coarser unit than other times of the column; bring all to one"
+            place.refuse_where(pl.Series(is_coarse), column, why)
 
 
 def _from_floats(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], TimeUnit]:

@@ -23,6 +23,7 @@ from finestrec.models import model_name
 from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.clusters import RayCluster
 from finestrec.stability.engines import Engine, InProcess, WorkerProcesses, check_factories, check_model_factory
+from finestrec.stability.fitters import fitter_identity, fitter_name
 from finestrec.stability.grid import Grid, JobsProgress, OnEvent
 from finestrec.stability.jobs import JobTable
 from finestrec.stability.plan import Comparison, PlannedMethod, plan
@@ -85,7 +86,8 @@ def audit(
         max_length: Longest input, of test instances and where cascades are looked for, for fitters; a recipe has its
             own.
         folder: Where finished trainings are kept, by default for the time of the call only; a rerun with the same
-            arguments does what is missing. What fitters return is not kept, only what came of the comparisons.
+            arguments does what is missing. What fitters return is not kept, only what came of the comparisons; a fitter
+            counts as another one when its repr or the file that it stands in has changed.
         data: A name of the log, for the rows.
         users: A file or a frame, one row a user: user_id, and others that the results are sliced by as well; or what
             was read of one.
@@ -137,7 +139,10 @@ def audit(
     with place.entered() as path:
         identity = _identity(split, instances, recipe, threads)
         identity["users"] = None if known is None else known.fingerprint
-        table = JobTable(path, identity)
+        fitters = None
+        if not isinstance(recipe, Recipe) and place.folder is not None:
+            fitters = {method: fitter_identity(recipe[method]) for method in {"retrain", *methods}}
+        table = JobTable(path, identity, fitters)
         bench = Workbench(what, split, test, recipe, path, max_length, threads, slices)
         grid = Grid(what, table, bench, tell, progress or JobsProgress())
         grid.run(lambda: place.engine_for(bench))
@@ -309,11 +314,7 @@ def _identity(
 
 def _options(recipe: Recipe | Mapping[str, Fitter | Factory]) -> dict[str, Any]:
     if not isinstance(recipe, Recipe):
-        maker = recipe["retrain"]
-        if isinstance(maker, ListFitter):
-            return {"model": maker.name}
-        kind = type(maker) if not isinstance(maker, type) and hasattr(maker, "fit") else maker
-        return {"model": f"{kind.__module__}.{kind.__qualname__}"}
+        return {"model": fitter_name(recipe["retrain"])}
     return {
         "model": model_name(recipe.model),
         "model_options": recipe.model_options.model_dump(mode="json"),

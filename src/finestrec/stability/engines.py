@@ -125,9 +125,13 @@ class _Worker:
         self.pipe, self._theirs = context.Pipe()
         # Without a lock, which a worker could be killed with.
         self._left = context.RawValue("d", 0.0)
-        self.process = context.Process(target=_serve, args=(self._theirs, bench, self._left), name="finestrec-worker")
+        # The bench is sent when the process says that it is there. As an argument it would be written while the process
+        # starts, and one that never reads it, for lack of `if __name__ == "__main__":`, would stop us for ever.
+        self.process = context.Process(target=_serve, args=(self._theirs, self._left), name="finestrec-worker")
         self.is_alive = True
+        self._bench = bench
         self._is_ready = False
+        self._first: tuple[str, Rankers] | None = None
 
     @property
     def left(self) -> float:
@@ -141,6 +145,8 @@ class _Worker:
             with _start_of_a_worker(threads):
                 self.process.start()
             self._theirs.close()
+            self._first = key, rankers
+            return
         with suppress(BrokenPipeError):
             self.pipe.send((key, rankers))
 
@@ -160,7 +166,11 @@ class _Worker:
                     ' jobs above 1 has to do so under `if __name__ == "__main__":`, since each worker imports it'
                 ) from None
             return Failed(f"its worker process died: {_death(self.process.exitcode)}")
-        self._is_ready = True
+        if self._first is not None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.pipe.send_bytes(self._bench)
+                self.pipe.send(self._first)
+            self._is_ready, self._first = True, None
         return answer
 
     def end(self) -> None:
@@ -173,17 +183,17 @@ class _Worker:
         self.pipe.close()
 
 
-def _serve(pipe: Connection, bench: bytes, left: Any) -> None:
+def _serve(pipe: Connection, left: Any) -> None:
     """What a worker process does: it answers until it is ended, or its parent is gone."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    workbench: Workbench = pickle.loads(bench)  # noqa: S301 - our parent made it a moment ago
-    torch.set_num_threads(workbench.threads or 1)
 
     def report(epochs: float) -> None:
         left.value = epochs
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         pipe.send(None)
+        workbench: Workbench = pickle.loads(pipe.recv_bytes())  # noqa: S301 - our parent made it a moment ago
+        torch.set_num_threads(workbench.threads or 1)
         while True:
             key, rankers = pipe.recv()
             outcome = workbench.perform(key, rankers, report)

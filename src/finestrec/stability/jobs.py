@@ -45,15 +45,17 @@ class JobTable:
     Args:
         folder: Made if it does not exist.
         identity: What decides the outcome of all jobs besides their keys.
+        fitters: What tells the fitters of strangers from others, by method; another run may have other methods.
 
     Raises:
         RunFolderError: If the folder holds jobs of another identity, or the table is damaged or missing.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], fitters: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._path = folder / TABLE
         self._identity = json.loads(json.dumps(identity))
+        self._fitters = dict(fitters or {})
         folder.mkdir(parents=True, exist_ok=True)
         if not self._path.exists() and any(folder.glob("[!.]*.safetensors")):
             raise RunFolderError(f"{folder} holds checkpoints and no {TABLE} that says of what; use another folder")
@@ -69,7 +71,8 @@ class JobTable:
         """Note what became of a job."""
         self._jobs[key] = job
         jobs = {name: asdict(each) for name, each in self._jobs.items()}
-        write_aside(self._path, json.dumps({"format": _FORMAT, "identity": self._identity, "jobs": jobs}, indent=1))
+        of_what = {"format": _FORMAT, "identity": self._identity, "fitters": self._fitters}
+        write_aside(self._path, json.dumps({**of_what, "jobs": jobs}, indent=1))
 
     def done(self, plan: Plan) -> set[str]:
         """Keys of what need not be done again: comparisons with their values, trainings with all that they need."""
@@ -102,7 +105,7 @@ class JobTable:
     def _read(self) -> dict[str, Job]:
         try:
             stored = json.loads(self._path.read_text())
-            found, identity = stored["format"], stored["identity"]
+            found, identity, fitters = stored["format"], stored["identity"], stored.get("fitters", {})
             jobs = {key: Job(**job) for key, job in stored["jobs"].items()} if found == _FORMAT else {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(
@@ -117,5 +120,12 @@ class JobTable:
                 f"{self._folder} holds trainings with other {', '.join(different)}"
                 f" ({', '.join(f'{key}: {identity.get(key)} there, {ours.get(key)} now' for key in different)});"
                 " use another folder"
+            )
+        self._fitters = fitters | self._fitters
+        changed = [method for method, fitter in fitters.items() if self._fitters[method] != fitter]
+        if changed:
+            raise RunFolderError(
+                f"{self._folder} holds results of other fitters of {', '.join(changed)}: what they are made of has"
+                " changed since, or a file that they stand in; use another folder"
             )
         return jobs

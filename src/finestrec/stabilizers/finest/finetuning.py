@@ -18,6 +18,7 @@ from torch import Tensor
 
 from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import SequenceBatch, Windows
+from finestrec.errors import OptionError
 from finestrec.models import NextItemModel
 from finestrec.options import Options
 from finestrec.perturbation.edits import EditKind, SubstituteRule
@@ -143,7 +144,14 @@ class Finest(OnEdits):
         if self._finest.next_item:
             losses["next_item"] = self.next_item(scores, batch)
         items, weights = self._lists(batch, model.predicted_share)
-        losses["rank"] = self._weight * (self._loss(scores, items) * weights).sum()
+        found: object = self._loss(scores, items)
+        if not isinstance(found, Tensor) or found.shape != weights.shape:
+            what = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise OptionError(
+                f"the rank-preserving loss of {len(weights)} positions is {what}; expected a tensor of a number for"
+                f" each, of shape ({len(weights)},): no mean or sum over positions, whose weights differ"
+            )
+        losses["rank"] = self._weight * (found * weights).sum()
         return losses
 
     def _lists(self, batch: SequenceBatch, predicted_share: float) -> tuple[Tensor, Tensor]:

@@ -257,9 +257,19 @@ def test_the_longest_input_bounds_cascades(finestrec: Finestrec, tmp_path: Path)
 
 
 def test_help_names_every_selector(finestrec: Finestrec) -> None:
-    for command in ("perturb", "audit"):
+    for command, missing in (("perturb", {"influence"}), ("audit", set())):
         shown = finestrec(command, "--help").out
-        assert all(name in shown for name in [*SELECTORS, "append:cut:DAYS"])
+        assert {name for name in [*SELECTORS, "append:cut:DAYS"] if name not in shown} == missing
+
+
+def test_an_audit_of_first_instances_has_one_a_user(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:
+    command = ["audit", log_file, "--model", "lrurec", *TINY, *EPOCHS, "--methods", "retrain", "--perturb"]
+    command += ["delete:random:3", "--regimes", "anchored-update", "--instances", "first", "--out", tmp_path / "audit"]
+    outcome = finestrec(*command, "--json")
+    assert outcome.code == 0, outcome.err
+    for row in outcome.document["results"]["rows"]:
+        assert row["instances"] == "first"
+        assert row["n_instances"] == row["n_users"] > 10
 
 
 def test_audit_is_resumable_and_its_rows_are_complete(finestrec: Finestrec, log_file: Path, tmp_path: Path) -> None:

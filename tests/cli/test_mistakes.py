@@ -101,7 +101,9 @@ def test_a_missing_log(finestrec: Finestrec, tmp_path: Path) -> None:
 def test_a_perturbation_that_is_none(
     finestrec: Finestrec, log_file: Path, tmp_path: Path, spec: str, words: list[str]
 ) -> None:
-    refused(finestrec("perturb", log_file, spec, "--out", tmp_path / "log2.csv"), *words)
+    command = ["perturb", log_file, spec, "--out", tmp_path / "log2.csv"]
+    refused(finestrec(*command), *words)
+    refused(finestrec(*command, "--devices", "2"), "No such option", "--devices")
     refused(finestrec("audit", log_file, "--model", "lrurec", "--perturb", spec, "--out", tmp_path / "audit"), *words)
     assert list(tmp_path.iterdir()) == []
 
@@ -112,6 +114,8 @@ def test_a_perturbation_that_is_none(
         (["--seeds", "none"], ["'none'", "3,7"]),
         (["--seeds", "0"], ["at least one seed"]),
         (["--seeds", "3,3"], ["twice"]),
+        (["--seeds", "3", "--seed", "1"], ["--seed and --seeds", "3,7"]),
+        (["--instances", "last"], ["'last'", "all, and first"]),
         (["--methods", "finest,hope"], ["hope", "warm_start"]),
         (["--regimes", "anchored"], ["anchored", "anchored-update"]),
         (["--split", "none"], ["holds nothing out"]),

@@ -3,7 +3,7 @@ import pytest
 
 from finestrec.errors import OptionError
 from finestrec.measures import overlap
-from finestrec.measures.names import HEADLINE, Measure, parse_measure
+from finestrec.measures.names import Measure, parse_measure
 
 A = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, -1]])
 B = np.array([[1, 0, 5, 3, 9], [5, 7, -1, -1, -1]])
@@ -34,11 +34,6 @@ def test_spellings_of_one_measure():
     assert parse_measure(" FRBO( p = 0.90 )@010 ") == Measure("FRBO", p=0.9, k=10)
     assert Measure("Jaccard", k=np.int64(10)).name == "Jaccard@10"
     assert Measure("RBO", p=np.float32(0.5)).name == "RBO(p=0.5)"
-
-
-def test_headline():
-    names = ["RBO(p=0.9)", "FRBO(p=0.9)@10", "Jaccard@10", "AverageOverlap@all"]
-    assert [measure.name for measure in HEADLINE] == names
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,22 @@ def test_perturbations_that_do_not_fit_are_refused_before_anything_is_trained(
     assert not (tmp_path / "jobs").exists()
 
 
+def test_an_erasure_that_leaves_nobody_to_compare_is_refused_before_anything_is_trained(
+    parts: Split, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    items = parts.log.items.copy()
+    items[parts.log.offsets[1:] - 1] = 0  # what everybody is tested on
+    same = split(replace(parts.log, items=items))
+    (tmp_path / "ids.txt").write_text(f"{same.log.vocabulary.items[0]}\n")
+    spec = f"delete:item:0:ids={tmp_path / 'ids.txt'}"
+    with pytest.raises(OptionError, match="leaves nobody to be compared: each of the 200 test instances"):
+        audit(same, small_recipe, perturbations=[spec], folder=tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()
+    audit(parts, {"retrain": Popular()}, perturbations=[spec], floors=False)
+    with pytest.raises(OptionError, match="unknown instances 'last'; known are all, and first"):
+        audit(parts, small_recipe, instances="last")  # type: ignore[arg-type]
+
+
 def test_a_split_without_test_instances_is_refused(chain: InteractionLog, small_recipe: Recipe) -> None:
     with pytest.raises(OptionError, match=r"what is audited is InteractionLog; expected what `split\(log\)` gives"):
         audit(chain, small_recipe)  # type: ignore[arg-type]

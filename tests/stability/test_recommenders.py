@@ -67,6 +67,11 @@ def test_lists_are_audited_to_their_depth_on_first_instances(parts: Split) -> No
     assert "items with everything else equal" in found.verdict()
 
 
+def test_nothing_at_all_is_not_stable(parts: Split) -> None:
+    with pytest.raises(DataError, match="lists nothing for any of 200 users"):
+        judged(parts, fixed(lambda users, k: [None] * len(users)))
+
+
 def test_nobody_is_asked_for_the_lists_of_erased_users(parts: Split) -> None:
     """`popular_after_own` knows no last item of theirs."""
     spec = "delete:user:2"

@@ -49,6 +49,9 @@ def audit(
         str | None, typer.Option(metavar="N|A,B", show_default=False, help="A number of seeds, or a list: 3,7.")
     ] = None,
     split: SplitMethod = None,
+    instances: Annotated[
+        str, typer.Option(metavar="WHICH", help="Test instances that are compared: all, or each user's first.")
+    ] = "all",
     jobs: Jobs = None,
     engine: EngineOption = "local",
     users: Annotated[
@@ -63,6 +66,7 @@ def audit(
     """Retrain on perturbed logs and measure how far the lists move, with every method that should hold them."""
     from finestrec.data.tables import open_file
     from finestrec.data.usertables import read_user_table
+    from finestrec.errors import OptionError
     from finestrec.runs import Plan, entered, read_results
     from finestrec.runs.auditing import audit_into, check_audit
     from finestrec.runs.making import prepare
@@ -71,6 +75,8 @@ def audit(
 
     terminal = output.terminal()
     entry.refuse_inside(out, log, users)
+    if seeds is not None and choices.seed is not None:
+        raise OptionError("--seed and --seeds are given; --seeds says it all, e.g. --seeds 3,7")
     config = choices.compose(model__name=model, split__method=split)
     if config.device.threads is None and ((jobs or 1) > 1 or engine == "ray"):
         # Written down, since results are those of one thread, however many jobs a resumed audit runs at a time.
@@ -80,6 +86,7 @@ def audit(
         "methods": _listed(methods),
         "regimes": _listed(regimes),
         "seeds": [config.seed] if seeds is None else parse_seeds(seeds),
+        "instances": instances,
     }
     whole = config.data.read(log)
     parts = prepare(whole, config).split

@@ -75,8 +75,8 @@ def _one(key: str, value: Any) -> "Layer":
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Everything that composes the options of a run."""
+class LogChoices:
+    """What composes options where nothing is trained."""
 
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", show_default=False, help="Options in TOML, e.g. a run's config.toml.")
@@ -91,39 +91,6 @@ class Choices:
         int | None,
         typer.Option(metavar="S", min=0, show_default=False, help="Drives every random stream. \\[default: 0]"),
     ] = None
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, show_default=False, help="CPU threads of each process.")
-    ] = None
-    device: Annotated[
-        str | None, typer.Option(metavar="KIND", show_default=False, help="cpu (the default), cuda, mps or auto.")
-    ] = None
-    devices: Annotated[
-        int | None, typer.Option(metavar="N", min=1, show_default=False, help="Devices that share the training.")
-    ] = None
-
-    def refuse_unread(self, method: str, strategy: "Strategy") -> None:
-        """Refuse an option of FINEST that is set, but not read by the one method that is used, or named by it too.
-
-        Raises:
-            OptionError: If there is one.
-        """
-        from finestrec.config import setting
-        from finestrec.errors import OptionError
-        from finestrec.stabilizers.finest import FinestOptions
-
-        named = [key for text in self.set_ or [] for key in dict(setting(text)).get("finest", ())]
-        is_finest = isinstance(strategy.options, FinestOptions)
-        read = strategy.trainer.of_finest | ({"preset"} if is_finest else set())
-        of_method = {each.partition("=")[0] for each in method.split(":")[1:]}
-        for key in named:
-            if is_finest and key in of_method:
-                raise OptionError(f"finest.{key} is set, and the method {method!r} names another value; leave one out")
-            if key in {*FinestOptions.model_fields, "preset"} - read:
-                reads = ", ".join(f"finest.{each}" for each in sorted(read)) or "none of [finest]"
-                raise OptionError(
-                    f"finest.{key} is set, but the method {method!r} does not read it (it reads {reads}); options of"
-                    f" its own are named in the method, as in --method NAME:option=value: see `finestrec methods`"
-                )
 
     def layers(self) -> "list[Layer]":
         """The file, then `--set`, then the flags.
@@ -138,9 +105,6 @@ class Choices:
             *([read_toml(self.config)] if self.config else []),
             *(setting(text) for text in self.set_ or []),
             _one("seed", self.seed),
-            _one("device.threads", self.threads),
-            _one("device.device", self.device),
-            _one("device.devices", self.devices),
         ]
 
     def compose(self, *, below: "list[Layer] | None" = None, **flags: Any) -> "Config":
@@ -171,6 +135,54 @@ class Choices:
             # Ranking and reference lists come before and after training, which sets its own.
             torch.set_num_threads(config.device.threads)
         return config
+
+
+@dataclass(frozen=True)
+class Choices(LogChoices):
+    """Everything that composes the options of a run."""
+
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, show_default=False, help="CPU threads of each process.")
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(metavar="KIND", show_default=False, help="cpu (the default), cuda, mps or auto.")
+    ] = None
+    devices: Annotated[
+        int | None, typer.Option(metavar="N", min=1, show_default=False, help="Devices that share the training.")
+    ] = None
+
+    def layers(self) -> "list[Layer]":
+        """See `LogChoices`."""
+        return [
+            *super().layers(),
+            _one("device.threads", self.threads),
+            _one("device.device", self.device),
+            _one("device.devices", self.devices),
+        ]
+
+    def refuse_unread(self, method: str, strategy: "Strategy") -> None:
+        """Refuse an option of FINEST that is set, but not read by the one method that is used, or named by it too.
+
+        Raises:
+            OptionError: If there is one.
+        """
+        from finestrec.config import setting
+        from finestrec.errors import OptionError
+        from finestrec.stabilizers.finest import FinestOptions
+
+        named = [key for text in self.set_ or [] for key in dict(setting(text)).get("finest", ())]
+        is_finest = isinstance(strategy.options, FinestOptions)
+        read = strategy.trainer.of_finest | ({"preset"} if is_finest else set())
+        of_method = {each.partition("=")[0] for each in method.split(":")[1:]}
+        for key in named:
+            if is_finest and key in of_method:
+                raise OptionError(f"finest.{key} is set, and the method {method!r} names another value; leave one out")
+            if key in {*FinestOptions.model_fields, "preset"} - read:
+                reads = ", ".join(f"finest.{each}" for each in sorted(read)) or "none of [finest]"
+                raise OptionError(
+                    f"finest.{key} is set, but the method {method!r} does not read it (it reads {reads}); options of"
+                    f" its own are named in the method, as in --method NAME:option=value: see `finestrec methods`"
+                )
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,27 @@ from typing import Annotated
 import typer
 
 from finestrec.cli.grouping import grouped
-from finestrec.cli.options import SPEC_HELP, Choices, Force, LogFile, Output, SplitMethod, refuse_existing
+from finestrec.cli.options import SPEC_HELP, Force, LogChoices, LogFile, Output, SplitMethod, refuse_existing
+
+_SPEC = SPEC_HELP.replace(" influence,", "")
+"""Influence needs a trained model."""
 
 
 @grouped
 def perturb(
     log: LogFile,
-    spec: Annotated[str, typer.Argument(metavar="SPEC", show_default=False, help=SPEC_HELP)],
+    spec: Annotated[str, typer.Argument(metavar="SPEC", show_default=False, help=_SPEC)],
     out: Annotated[Path, typer.Option(metavar="LOG2", show_default=False, help="A .csv, .tsv or .parquet file.")],
-    choices: Choices,
+    choices: LogChoices,
     output: Output,
     split: SplitMethod = None,
     force: Force = False,
 ) -> None:
     """Edit the training part of a log, and write the whole log and the list of edits.
 
-    Deleting users or items erases their held-out interactions too, and those of named users whom a run would not train
-    on. append:cut:DAYS edits nothing: LOG2 is the log,
-    and beside it stands the log before the last days of training.
+    Deleting users or items erases their held-out interactions too, and those of
+    named users whom a run would not train on. append:cut:DAYS edits nothing:
+    LOG2 is the log, and beside it stands the log before the last days of training.
     """
     import numpy as np
 

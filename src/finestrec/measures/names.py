@@ -184,12 +184,3 @@ def parse_measure(text: str) -> Measure:
         raise OptionError(f"p is {p!r} in the measure {text!r}; it must be a number between 0 and 1") from None
     # An unknown kind is refused by Measure itself.
     return Measure(cast(MeasureKind, kind), p=persistence, k=None if k in (None, "all") else int(k))
-
-
-HEADLINE = (
-    Measure("RBO", p=0.9),
-    Measure("FRBO", p=0.9, k=10),
-    Measure("Jaccard", k=10),
-    Measure("AverageOverlap"),
-)
-"""The similarities that every result shows, in the order in which they are shown."""

@@ -8,7 +8,8 @@ from finestrec.data.splits import Split
 from finestrec.errors import OptionError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.runs.tables import read_table, write_results
-from finestrec.stability.audit import ENGINES, REGIMES, EngineName, audit, check_recipe
+from finestrec.stability.arguments import check_perturbations, check_recipe
+from finestrec.stability.audit import ENGINES, REGIMES, EngineName, audit
 from finestrec.stability.findings import LoadTable
 from finestrec.stability.jobs import table_file
 from finestrec.stabilizers import Recipe
@@ -21,7 +22,7 @@ def check_audit(what: Mapping[str, Any], parts: Split, engine: str, recipe: Reci
     """Refuse before a folder is touched what would be refused in the middle of it.
 
     Args:
-        what: perturbations, methods, regimes and seeds, as `audit` takes them.
+        what: perturbations, methods, regimes, seeds and instances, as `audit` takes them.
         parts: The log, split.
         engine: Where jobs run.
         recipe: What is trained.
@@ -34,8 +35,8 @@ def check_audit(what: Mapping[str, Any], parts: Split, engine: str, recipe: Reci
         if not what[name] or len(set(what[name])) < len(what[name]):
             found = ", ".join(map(str, what[name])) or "none"
             raise OptionError(f"the {name} are {found}; expected one or more different ones")
-    for spec in what["perturbations"]:
-        Perturbation.parse(spec).check(parts.train, what["seeds"][0], recipe.training.max_length)
+    parsed = [Perturbation.parse(spec) for spec in what["perturbations"]]
+    check_perturbations(parsed, parts, what["seeds"], what["instances"], recipe.training.max_length)
     regimes = (*REGIMES, "unanchored")
     for regime in what["regimes"]:
         if regime not in regimes:

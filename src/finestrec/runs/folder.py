@@ -42,7 +42,6 @@ OURS: Final = (
     "interactions.parquet",
     "model.safetensors",
     "optimizer.safetensors",
-    "references.npy",
     "lists.parquet",
     KEPT,
     "results.json",
@@ -194,14 +193,12 @@ class RunFolder:
         plan: What is done in it.
         created: When the run was begun.
         finished: Whether an earlier process did it all; then there is nothing to do.
-        resumed: Whether an earlier process began it.
     """
 
     path: Path
     plan: Plan
     created: str
     finished: bool = False
-    resumed: bool = False
 
     @property
     def config(self) -> Config:
@@ -275,9 +272,9 @@ def _prepared(path: Path, plan: Plan, resume: bool, force: bool) -> RunFolder:
             state = read_state(path)
             _check_resumable(path, state, plan, resume)
             if plan.is_done(state):
-                return RunFolder(path, plan, state.created, finished=True, resumed=True)
+                return RunFolder(path, plan, state.created, finished=True)
             _sweep(path)
-            folder = RunFolder(path, plan, state.created, resumed=True)
+            folder = RunFolder(path, plan, state.created)
             return _begun(folder)
     elif any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise RunFolderError(

@@ -1,12 +1,12 @@
 """The audit: perturb the log, train again, compare (METHOD, sections 3 and 4).
 
 `plan` says what there is to do, `work` how a piece of it is done, `engines` and `clusters` where, `grid` in which
-order, and `jobs` keeps what came of it. Here arguments are checked and rows are made.
+order, and `jobs` keeps what came of it. `arguments` refuses what cannot be done. Here rows are made.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -21,13 +21,13 @@ from finestrec.data.usertables import UserTable, read_user_table
 from finestrec.errors import DataError, OptionError
 from finestrec.models import model_name
 from finestrec.perturbation.spec import Perturbation
+from finestrec.stability.arguments import check_perturbations, check_types, check_what, instances_of
 from finestrec.stability.clusters import RayCluster
 from finestrec.stability.engines import Engine, InProcess, WorkerProcesses, check_factories, check_model_factory
 from finestrec.stability.fitters import fitter_identity, fitter_name
 from finestrec.stability.grid import Grid, JobsProgress, OnEvent
 from finestrec.stability.jobs import JobTable
 from finestrec.stability.plan import Comparison, PlannedMethod, plan
-from finestrec.stability.recommenders import ListFitter
 from finestrec.stability.results import StabilityAudit
 from finestrec.stability.rows import AuditRow, Regime
 from finestrec.stability.slices import table_slices
@@ -109,25 +109,22 @@ def audit(
         RunFolderError: If the folder holds trainings of other options, or of another version.
         JobsFailedError: If jobs failed, after all others were done.
     """
-    _check_types(split, recipe, perturbations, methods, regimes, seeds)
+    check_types(split, recipe, perturbations, methods, regimes, seeds)
     asked_for = methods or ()
     if methods is None:
         methods = METHODS if isinstance(recipe, Recipe) else tuple(recipe)
     if regimes is None:
         regimes = REGIMES if isinstance(recipe, Recipe) else REGIMES[:1]
     parsed = [p if isinstance(p, Perturbation) else Perturbation.parse(p) for p in perturbations]
-    _check(recipe, methods, regimes, seeds, instances)
+    check_what(recipe, methods, regimes, seeds, instances)
     place = _Place(engine, jobs, None if folder is None else Path(folder))
     recipe, threads = place.fitted(recipe)
     if isinstance(recipe, Recipe):
         max_length = recipe.training.max_length
-    test = split.held_out(max_length)
-    if instances == "first":
-        test = test.subset(test.is_first)
+    test = instances_of(split, instances, max_length)
     if len(test) == 0:
         raise DataError("there are no test instances to compare lists on; use a split that holds something out")
-    for perturbation in parsed:
-        perturbation.check(split.train, seeds[0], max_length)  # what cannot be done is refused before anything is
+    check_perturbations(parsed, split, seeds, instances, max_length)
     known = users if users is None or isinstance(users, UserTable) else read_user_table(open_source(users, "users"))
     slices = None if known is None else table_slices(known, split.log.vocabulary)
     what = plan(parsed, _planned(recipe, methods), regimes, seeds, floors=floors, unchanged=unchanged)
@@ -158,71 +155,6 @@ def audit(
             for each in what.comparisons
         ]
         return StabilityAudit.of(rows, lambda row: table.table(row.comparison))
-
-
-def _check_types(split: Any, recipe: Any, perturbations: Any, methods: Any, regimes: Any, seeds: Any) -> None:
-    """Mistakes that are easily made in a notebook, where nobody checks types."""
-    if not isinstance(split, Split):
-        raise OptionError(f"what is audited is {type(split).__name__}; expected what `split(log)` gives")
-    if not isinstance(recipe, Recipe | Mapping):
-        raise OptionError(
-            f"the recipe is a {type(recipe).__name__}; expected Recipe.of(MODEL), or what fits, by name of the method"
-        )
-    for name, values in {
-        "perturbations": perturbations,
-        "methods": methods,
-        "regimes": regimes,
-        "seeds": seeds,
-    }.items():
-        if values is not None and (isinstance(values, str) or not isinstance(values, Iterable)):
-            raise OptionError(f"{name} is {values!r}; expected several, e.g. [{values!r}]")
-
-
-def _check(
-    recipe: Recipe | Mapping[str, Fitter | Factory],
-    methods: Sequence[str],
-    regimes: Sequence[Regime],
-    seeds: Sequence[int],
-    instances: str,
-) -> None:
-    for regime in regimes:
-        if regime not in get_args(Regime) or regime == "floor":
-            raise OptionError(f"unknown regime {regime!r}; known are anchored-update, authors-protocol, unanchored")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise OptionError(f"the seeds are {list(seeds)}; expected one or more different ones")
-    if isinstance(recipe, Recipe):
-        check_recipe(recipe, methods, regimes)
-        return
-    missing = {*methods, "retrain"} - recipe.keys()
-    if missing:
-        lists_only = isinstance(recipe.get("retrain"), ListFitter)
-        raise OptionError(
-            f"no fitter for {', '.join(sorted(missing))}; given are {', '.join(recipe) or 'none'}"
-            + ("; what only returns lists can be audited, not fine-tuned" if lists_only else "")
-        )
-    if instances == "all" and isinstance(recipe["retrain"], ListFitter):
-        raise OptionError(
-            f"{recipe['retrain'].name} gives one list a user, so it is audited on each user's first test instance: pass"
-            " instances='first'"
-        )
-    if list(regimes) != ["anchored-update"]:
-        raise OptionError(f"fitters are audited in the regime anchored-update only, not in {', '.join(regimes)}")
-
-
-def check_recipe(recipe: Recipe, methods: Sequence[str], regimes: Sequence[str]) -> None:
-    """Refuse methods and regimes that a recipe cannot be audited with.
-
-    Raises:
-        OptionError: If a method is unknown, or a run that ends by early stopping had to go on for a number of epochs.
-    """
-    for method in methods:
-        stabilizer(method, recipe)
-    longer = [regime for regime in regimes if regime != "anchored-update"]
-    if recipe.training.patience is not None and longer and "retrain" in methods:
-        raise OptionError(
-            f"in the regime {longer[0]} retraining goes on for finest.epochs more, and a run with early stopping"
-            f" (training.patience={recipe.training.patience}) cannot: train without it, or audit anchored-update alone"
-        )
 
 
 def _planned(recipe: Recipe | Mapping[str, Fitter | Factory], methods: Sequence[str]) -> dict[str, PlannedMethod]:

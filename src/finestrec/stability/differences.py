@@ -98,6 +98,9 @@ def _difference(
 def excess_over_seed_noise(rows: Sequence[AuditRow], load: LoadTable) -> list[dict[str, Any]]:
     """Mean over seeds s != t of sim(D_s, D_t) - sim(D_s, D'_t), for each perturbation; needs a second seed.
 
+    Of a night, whose D' is the training log, noise is that of D': floors are of the training log, and so this is
+    sim(D'_s, D'_t) - sim(D_s, D'_t).
+
     For measures of change, sim is 1 - change, so that more than seed noise is positive throughout. It is paired: each
     instance with itself, so that instances of erased users or targets are on neither side.
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finestrec.data.log import NEW_INTERACTION, InteractionLog
+from finestrec.perturbation.spec import Perturbation
 from finestrec.stability.rows import LogChange
 
 
@@ -25,6 +26,18 @@ def erased(before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np.bo
         after: The same after the perturbation, shape (n,).
     """
     return np.asarray((before > 0) & (after == 0))
+
+
+def taken_down(
+    perturbation: Perturbation | None, before: InteractionLog, after: InteractionLog
+) -> NDArray[np.bool_] | None:
+    """Items that a take-down has left nothing of, shape (N,); None without one.
+
+    An item of which a few deletions happen to leave nothing is still offered, and ranked like any other.
+    """
+    if perturbation is None or perturbation.erases != "items":
+        return None
+    return erased(before.item_counts, after.item_counts)
 
 
 def log_change(before: InteractionLog, after: InteractionLog) -> LogChange:

@@ -155,10 +155,11 @@ def _collateral(each: Finding | None) -> list[str]:
     moved = {group: of_ten(values["measures"][_CHANGED]) for group, values in each.touch.items()}
     sentences = []
     if ERASED in moved:
-        erased = counted(each.touch[ERASED]["users"], "erased user")
+        # Counts of the log are means over seeds, so these are.
+        erased = counted(each.log_change["erased_users"], "erased user")
         sentences.append(f"The lists of {erased}, counted apart, changed by {moved[ERASED]}.")
     if TARGET_ERASED in moved:
-        targets = counted(each.touch[TARGET_ERASED]["instances"], "test interaction")
+        targets = counted(each.touch[TARGET_ERASED]["instances"] / each.seeds, "test interaction")
         sentences.append(f"Left out, since nobody can be right about them: {targets} with what was taken down.")
     if TOUCHED in moved and UNTOUCHED in moved:
         sentences.append(f"Users with an edit of their own: {moved[TOUCHED]}; all others: {moved[UNTOUCHED]}.")

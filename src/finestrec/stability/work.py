@@ -28,9 +28,9 @@ from finestrec.stability.influence import KINDS, influence
 from finestrec.stability.instances import compared
 from finestrec.stability.jobs import table_file
 from finestrec.stability.memory import peak_bytes, reset_peak
-from finestrec.stability.plan import Comparison, Plan, Training, Work, sides
+from finestrec.stability.plan import Comparison, Plan, Training, sides
 from finestrec.stability.slices import log_slices
-from finestrec.stability.touch import erased, log_change
+from finestrec.stability.touch import log_change, taken_down
 from finestrec.stability.withdrawn import WithoutItems
 from finestrec.stabilizers import Continue, Fitter, Policy, Ranker, Recipe, Strategy, TwoModels, stabilizer
 from finestrec.training.state import TrainingState
@@ -216,7 +216,8 @@ class Workbench:
         before, after = (self._judge(key, rankers) for key in work.needs)
         seed = work.seed if work.other_seed is None else work.other_seed
         old, new = (self._log(side, seed) for side in sides(work.perturbation))
-        values, table = compared(before, after, self.test, old, new, self._slices(old), self._withdrawn(work, new))
+        gone = taken_down(work.perturbation, old, new)
+        values, table = compared(before, after, self.test, old, new, self._slices(old), gone)
         with aside(table_file(self.folder, work.key)) as temporary:
             table.write_parquet(temporary)
         change = log_change(old, new) if work.perturbation else None
@@ -230,19 +231,10 @@ class Workbench:
         def judged() -> Judged:
             work = self.plan.training(key)
             ranker = rankers[key] if key in rankers else self._load(key)
-            gone = self._withdrawn(work, self._log(work.perturbation, work.seed))
+            gone = taken_down(work.perturbation, self.split.train, self._log(work.perturbation, work.seed))
             return judge(ranker if gone is None else WithoutItems(ranker, gone), self.test)
 
         return _remember(self._judged, key, judged)
-
-    def _withdrawn(self, work: Work, log: InteractionLog) -> NDArray[np.bool_] | None:
-        """Items that a take-down has left nothing of in a work's log, shape (N,); None without one.
-
-        An item of which a few deletions happen to leave nothing is still offered, and ranked like any other.
-        """
-        if work.perturbation is None or work.perturbation.erases != "items":
-            return None
-        return erased(self.split.train.item_counts, log.item_counts)
 
 
 class _Epochs:

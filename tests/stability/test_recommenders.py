@@ -68,7 +68,7 @@ def test_lists_are_audited_to_their_depth_on_first_instances(parts: Split) -> No
 
 
 def test_nothing_at_all_is_not_stable(parts: Split) -> None:
-    with pytest.raises(DataError, match="lists nothing for any of 200 users"):
+    with pytest.raises(DataError, match="nothing to compare: not one of 200 lists has an item"):
         judged(parts, fixed(lambda users, k: [None] * len(users)))
 
 

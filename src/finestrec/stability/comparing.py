@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from finestrec.data.log import NO_ITEM
 from finestrec.data.sequences import Instances
+from finestrec.errors import DataError
 from finestrec.measures.accuracy import ndcg, recall, reciprocal_rank
 from finestrec.measures.names import Measure, parse_measure
 from finestrec.measures.overlap import average_overlap
@@ -97,12 +99,18 @@ def judge(ranker: Ranker, instances: Instances) -> Judged:
 
     One of ours is asked for whole rankings at once where they are to be compared and fit into memory: to encode the
     histories again would cost more than all else. A stranger, who may have to refuse, is asked for no more than shown.
+
+    Raises:
+        DataError: If a stranger lists nothing for anybody.
     """
     n_items = instances.log.n_items
     depth = RBO.depth(n_items)
     fits = n_items <= MAX_ITEMS_FOR_WHOLE_CATALOGUE and len(instances) * n_items <= _KEPT_RANKINGS
     if not (fits and isinstance(ranker, TrainedModel | TwoModels)):
-        return Judged(ranker, ranker.rank(instances, depth))
+        lists = ranker.rank(instances, depth)
+        if len(instances) and (lists.items == NO_ITEM).all():  # two such would be the same
+            raise DataError(f"there is nothing to compare: not one of {len(instances):,} lists has an item")
+        return Judged(ranker, lists)
     whole = np.empty((len(instances), n_items), dtype=np.uint16)
     lists = TopLists(
         items=np.empty((len(instances), depth), dtype=np.int32),

@@ -94,8 +94,6 @@ class ListRanker:
         if is_known.any():
             asked = users.filter(is_known)
             items[is_known] = self._indexed(self._listed(asked, k), asked, log, k)
-            if (items == NO_ITEM).all():
-                raise DataError(f"{self.name} lists nothing for any of {len(asked):,} users: nothing to compare")
         place = items == instances.targets[:, None]
         ranks = np.where(place.any(1), place.argmax(1) + 1, BEYOND_THE_LIST)
         ranks[instances.targets < 0] = NO_TARGET

@@ -114,7 +114,9 @@ def test_a_finding_pools_its_seeds(whole: StabilityAudit, rows: list[AuditRow], 
     one = [r.intervals["Jaccard@10"] for r in rows if (r.regime, r.method) == ("anchored-update", "finest")]
     pooled = each.intervals["Jaccard@10"]
     assert pooled["lower"] < each.measures["Jaccard@10"] < pooled["upper"]
-    assert pooled["lower"] >= min(bounds["lower"] for bounds in one) - 0.01
+    # Two seeds say little about a third one.
+    assert pooled["upper"] - pooled["lower"] > max(bounds["upper"] - bounds["lower"] for bounds in one) / 2
+    assert 0 <= pooled["lower"] <= pooled["upper"] <= 1
 
 
 def test_slices_are_means_over_their_lines(whole: StabilityAudit, rows: list[AuditRow], tables: Tables) -> None:
@@ -173,7 +175,7 @@ def test_differences_are_paired_and_corrected(whole: StabilityAudit, rows: list[
     for name in SIMILARITIES:
         expected = np.mean([a[name] - b[name] for a, b in zip(finest, retrain, strict=True)])
         assert one.measures[name]["mean"] == pytest.approx(expected)
-        assert 0 <= one.measures[name]["p"] < 2 / 2001
+        assert 0 <= one.measures[name]["p"] < 0.1
         assert one.measures[name]["p_corrected"] >= one.measures[name]["p"]
     ours, theirs = (ndcg(np.array([line["new_rank"] for line in side]), 10).mean() for side in (finest, retrain))
     assert one.ndcg_change is not None

@@ -148,8 +148,9 @@ class Quantities:
         return labels, bootstrap_means(self.values, self.users, groups, len(labels), pairs=pairs)
 
     def intervals(self, means: BootstrapMeans, group: int = 0) -> dict[str, Interval]:
-        """By name."""
-        return {name: means.interval(column, group) for column, name in enumerate(self.names)}
+        """By name; of means of what lies in 0..1, where they lie as well."""
+        found = {name: means.interval(column, group) for column, name in enumerate(self.names)}
+        return {name: each if name.startswith("gained ") else _in_unit(each) for name, each in found.items()}
 
     def ndcg_change(self, means: BootstrapMeans) -> Interval | None:
         """Relative change of NDCG@10; None without known targets or without a hit before.
@@ -159,6 +160,10 @@ class Quantities:
         if "old NDCG@10" not in self.names or means.means[0, self.names.index("old NDCG@10")] == 0:
             return None
         return means.ratio(self.names.index("gained NDCG@10"), self.names.index("old NDCG@10"))
+
+
+def _in_unit(found: Interval) -> Interval:
+    return {"mean": found["mean"], "lower": max(found["lower"], 0.0), "upper": min(found["upper"], 1.0)}
 
 
 def _quantities(table: pl.DataFrame) -> dict[str, NDArray[np.float64]]:

@@ -23,6 +23,12 @@ _EXPLAINED: Final[dict[Regime, str]] = {
     "unanchored": "The same pipeline on both logs, each fine-tuned with its own model's lists; the two results are"
     " compared.",
 }
+_OF_A_NIGHT: Final[dict[Regime, str]] = {
+    "anchored-update": "A nightly retraining: every model trained on the log with the night is compared with the"
+    " incumbent, trained on the log before it. Floors, and rows where nothing changed, are of the log with the night.",
+    "authors-protocol": "The paper's protocol: the same pipeline on the log before the night and on the log with it,"
+    " fine-tuned with the lists of the model trained on the log before; the two results are compared.",
+}
 _FLOORS: Final = {"same_seed": "floor: the same run twice", "other_seed": "floor: another seed alone"}
 _MOST_ITEMS: Final = 20
 _SENTENCE_END: Final = re.compile(r"(?<=\.)\s(?=[A-Z])")
@@ -85,10 +91,12 @@ def _chapter(
     users = found.tables["users"].filter(here)
     first = next(iter(methods))
     items = found.tables["moved_items"].filter(here & (pl.col("method") == first)).head(_MOST_ITEMS)
+    explained = _EXPLAINED | (_OF_A_NIGHT if perturbation.startswith("append:") else {})
+    seeds = next(f.seeds for f in shown if f.perturbation)
     examples, note = _examples(found, load, regime, perturbation, users, wanted)
     return Chapter(
         title=f"{regime}: {perturbation}",
-        explanation=_EXPLAINED[regime],
+        explanation=explained[regime],
         measure=CHANGE,
         results=tuple(_result(f) for f in [*shown, *floors]),
         distributions=tuple(
@@ -100,6 +108,9 @@ def _chapter(
             MovedItem(str(row["item_id"]), row["entered"], row["left"], row["old_lists"])
             for row in items.iter_rows(named=True)
         ),
+        item_note=f"Lists of ten at every test interaction{f', over {seeds} seeds' if seeds > 1 else ''}, by {first}."
+        if len(items)
+        else "",
         users=examples,
         user_note=note,
     )
@@ -147,7 +158,7 @@ def _slices(lines: pl.DataFrame, methods: Mapping[str, str]) -> tuple[SliceLine,
 
 
 def _by_user(users: pl.DataFrame) -> pl.DataFrame:
-    """Means over seeds: user_id and value."""
+    """Means over comparisons: user_id and value."""
     return users.group_by("user_id", maintain_order=True).agg(value=pl.col(CHANGE).mean())
 
 
@@ -165,7 +176,7 @@ def _examples(
     # Elsewhere every method has lists of its own before.
     if regime != "anchored-update":
         return (), ""
-    shown, note = chosen_users(_by_user(users.filter(pl.col("method") == rows[0].method)), wanted)
+    shown, note = chosen_users(_by_user(users.filter(pl.col("comparison") == rows[0].comparison)), wanted)
     keys = ["user_id", "interaction_id"]
     tables = [load(row).filter(pl.col("user_id").is_in(shown.implode())) for row in rows]
     merged = tables[0].sort(CHANGE, maintain_order=True).unique("user_id", keep="first", maintain_order=True)

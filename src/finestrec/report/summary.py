@@ -120,6 +120,7 @@ class Chapter:
         distributions: One a result that has them.
         slices: Means by group.
         items: Those that moved most.
+        item_note: Of which lists.
         users: Examples.
         user_note: Which examples they are.
     """
@@ -131,6 +132,7 @@ class Chapter:
     distributions: tuple[Distribution, ...] = ()
     slices: tuple[SliceLine, ...] = ()
     items: tuple[MovedItem, ...] = ()
+    item_note: str = ""
     users: tuple[UserLists, ...] = ()
     user_note: str = ""
 

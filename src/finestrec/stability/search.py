@@ -135,7 +135,7 @@ class Probe:
         """In words, without its strength."""
         words = [f"{name} {value:.4g}" for name, value in self.budget.items()]
         if accuracy_loss is not None:
-            words.append(f"validation NDCG@{DEPTH} {-accuracy_loss:+.2%} against strength 0")
+            words.append(f"validation NDCG@{DEPTH} {0 - accuracy_loss:+.2%} against strength 0")
         if self.overlap is not None:
             words.append(f"{OVERLAP.name} {self.overlap:.4f} with the incumbent's")
         return words

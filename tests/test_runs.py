@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -300,6 +301,34 @@ def test_what_is_open_may_change_and_a_finished_run_goes_on(tmp_path: Path) -> N
             enter(**changed)
     with pytest.raises(RunFolderError, match="--force"):
         enter(resume=False)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+    for name in ("model.safetensors", "optimizer.safetensors", "interactions.parquet", "config.toml"):
+
+        def refused(path: Path, *arguments: Any, name: str = name, **more: Any) -> Any:
+            if path.name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return opened(path, *arguments, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", refused)
+            with pytest.raises(PermissionError, match=name):
+                load_run(trained.path)
+    assert load_run(trained.path).weights_fingerprint == trained.weights_fingerprint
+
+
+def test_a_failure_that_cannot_be_written_down_is_still_told(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TrainingError), entered(tmp_path / "run", Plan("train", config)) as folder:  # noqa: PT012
+        monkeypatch.setattr("finestrec.runs.folder.write_aside", _full)
+        raise TrainingError(f"the loss of {folder.path.name} is nan")
+
+
+def _full(path: Path, content: object) -> None:
+    raise OSError(28, "No space left on device", str(path))
 
 
 def test_a_failure_is_written_down(config: Config, tmp_path: Path) -> None:

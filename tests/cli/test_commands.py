@@ -333,6 +333,13 @@ def test_update_grows_and_is_resumable(finestrec: Finestrec, log_file: Path, run
     lists = tmp_path / "lists.csv"
     assert finestrec("recommend", tmp_path / "tuesday", "--k", "100", "--out", lists).code == 0
     assert "brand-new" in lists.read_text()
+    # Another log is another log, also where it differs in nothing that is trained on.
+    newest = later.read_text().splitlines()
+    held_out = f"{user},{lines[1].split(',')[1]},{int(time) + 1}"
+    for name, changed in (("held-out", [*newest[:-1], held_out]), ("short", [*newest, "shy,brand-new,1"])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(changed) + "\n")
+        other = finestrec("update", run_folder, tmp_path / f"{name}.csv", "--out", tmp_path / "tuesday", "--resume")
+        assert (other.code, "fingerprint of the log" in other.err) == (2, True)
     wednesday = finestrec(
         "update", tmp_path / "tuesday", later, "--method", "warm_start", "--out", tmp_path / "wednesday"
     )

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from finestrec.data.files import aside, write_aside
@@ -95,3 +96,15 @@ def test_a_failure_names_the_file_that_was_to_be_written(tmp_path: Path, names: 
     with pytest.raises(OSError, match="elsewhere"), aside(path):
         raise other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parquet_file_that_cannot_be_written_is_an_error_of_its_path(tmp_path: Path) -> None:
+    """polars has a word of its own for a full disk."""
+    path = tmp_path / "a.parquet"
+    with pytest.raises(OSError, match=r"a\.parquet") as caught, aside(path):
+        raise pl.exceptions.ComputeError("parquet: File too large (os error 27)\nand more")
+    assert (caught.value.filename, caught.value.strerror) == (str(path), "parquet: File too large (os error 27)")
+    assert names(tmp_path) == []
+    with pytest.raises(FileNotFoundError) as missing:
+        write_aside(tmp_path / "nowhere" / "a.txt", "")
+    assert missing.value.filename == str(tmp_path / "nowhere" / "a.txt")

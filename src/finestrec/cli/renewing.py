@@ -90,8 +90,9 @@ class Renewal:
     def _inputs(self, incumbent: Run, night: Night) -> dict[str, Any]:
         return {
             "method": self.method,
-            "fingerprint of the log": night.train.fingerprint,
-            "fingerprint of the run's log": incumbent.trained.log.fingerprint,
+            # Whole, as lists are of users and interactions that are not trained on, too.
+            "fingerprint of the log": night.stored.whole.fingerprint,
+            "fingerprint of the run's log": incumbent.log.fingerprint,
             "weights of the run": incumbent.weights_fingerprint,
         }
 

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -254,7 +254,8 @@ def entered(path: Path, plan: Plan, *, resume: bool = False, force: bool = False
             try:
                 yield folder
             except Exception as error:
-                folder.mark("failed", str(error) if isinstance(error, FinestrecError) else repr(error))
+                with suppress(OSError):  # what cannot be written may be why it failed
+                    folder.mark("failed", str(error) if isinstance(error, FinestrecError) else repr(error))
                 raise
             except BaseException as error:
                 error.add_note(f"What is finished is saved in {path}; go on with the same command and --resume.")

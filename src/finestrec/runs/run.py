@@ -23,7 +23,7 @@ from finestrec.options import read_toml
 from finestrec.ranking import SeenPolicy
 from finestrec.recommendation import recommend
 from finestrec.runs.folder import CONFIG, KEPT, require_done
-from finestrec.runs.tables import LISTS, StoredLog, damaged, read_table, write_table
+from finestrec.runs.tables import LISTS, StoredLog, damaged, read_table, refuse_unreadable, write_table
 from finestrec.stabilizers import Strategy, stabilizer_type
 from finestrec.stabilizers.hysteresis import Hysteresis, HysteresisOptions, KeptLists
 from finestrec.training.state import TrainingState
@@ -126,6 +126,8 @@ def load_run(path: Path | str) -> Run:
     """
     path = Path(path)
     state = require_done(path)
+    for file in (CONFIG, WEIGHTS, OPTIMIZER):
+        refuse_unreadable(path / file)
     if state.command not in WITH_MODEL:
         made = ", ".join(f"`finestrec {command}`" for command in WITH_MODEL)
         raise RunFolderError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,25 @@ def read_table(path: Path) -> pl.DataFrame:
 
     Raises:
         RunFolderError: If it is missing or damaged.
+        PermissionError: If it may not be read.
     """
     if not path.is_file():
         raise RunFolderError(f"{path} is missing; make the run again")
+    refuse_unreadable(path)
     try:
         return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise damaged(path, error) from None
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Let the error about a file that may not be read be what it is: the file is not damaged.
+
+    Raises:
+        PermissionError: If so.
+    """
+    with suppress(FileNotFoundError), path.open("rb"):
+        pass
 
 
 def damaged(path: Path, error: Exception | str) -> RunFolderError:

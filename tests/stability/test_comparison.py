@@ -254,6 +254,17 @@ def test_ids_of_text_files_and_of_typed_ones(tmp_path: Any) -> None:
         assert row["measures"]["MRR@2"] == 0.5
 
 
+def test_equal_scores_stand_in_one_order_on_both_sides(tmp_path: Any) -> None:
+    """Items 2, 9, 10, 11 and 100: in the order of numbers, or of text where one side has an item x7."""
+    rows = [f"{user},{item},0.5" for user in (1, 2, 3) for item in (2, 9, 10, 11, 100)]
+    for name, more in (("old", []), ("new", ["1,x7,0.1"])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,score", *rows, *more]) + "\n")
+    for pair in (("old", "new"), ("new", "old")):
+        found = compare(*(tmp_path / f"{name}.csv" for name in pair), k=3)
+        assert found.row()["measures"]["Jaccard@3"] == 1
+        assert found.row()["measures"]["FRBO(p=0.9)@3"] == pytest.approx(1)
+
+
 def test_more_users_than_one_chunk_has() -> None:
     n = CHUNK + 10
     old = pl.DataFrame({"user_id": range(n), "item_id": [[u % 7, 8] for u in range(n)]})

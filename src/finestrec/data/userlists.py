@@ -73,18 +73,22 @@ class _Rows:
     by_score: bool
 
 
-def read_lists(table: Table, depth: int) -> UserLists:
+def read_lists(table: Table, depth: int, *, items_are_text: bool = False) -> UserLists:
     """The first items of every list of a table.
 
     Args:
         table: With columns of users and items, and of ranks, scores or both, named as RecTools, RecBole and LensKit
             name them.
         depth: Items of a list to keep; the rest is checked and left out.
+        items_are_text: Take ids that look like integers as the text that they are written in, whose order equal scores
+            stand in then.
 
     Raises:
         DataError: If a column is missing, a value is not usable, or a list has an item twice; names user and item.
     """
     rows = _read(table)
+    if items_are_text:
+        rows.items = rows.items.cast(pl.String)
     code, vocabulary = index_ids(rows.items)
     rows.items = vocabulary.clear()  # the raw column is large and done with
     row_of_list, users = index_ids(rows.users)

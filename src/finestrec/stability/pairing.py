@@ -88,7 +88,15 @@ def paired(old: Table, new: Table, depth: int) -> Pairs:
     Raises:
         DataError: If a table is not usable, or no user is in both.
     """
-    sides = read_lists(old, depth), read_lists(new, depth)
+    sides = [read_lists(side, depth) for side in (old, new)]
+    if sides[0].vocabulary.dtype != sides[1].vocabulary.dtype:
+        # Equal scores stand in the order of ids, which is another one of numbers than of text.
+        sides = [
+            read_lists(table, depth, items_are_text=True)
+            if side.is_text and side.vocabulary.dtype != pl.String
+            else side
+            for side, table in zip(sides, (old, new), strict=True)
+        ]
     users = alike([(side.users, side.is_text, side.source) for side in sides], "user")
     items = alike([(side.vocabulary, side.is_text, side.source) for side in sides], "item")
     vocabulary = items[0] if items[0].equals(items[1]) else pl.concat([items[0], items[1]]).unique().sort()

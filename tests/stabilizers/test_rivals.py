@@ -33,7 +33,7 @@ STRONG = [
     "gaps:weight=10",
     "gaps:weight=0:alpha=0.9",
     "finest:weight=0:alpha=0.9",
-    "finest:teacher=batch:weight=10",
+    "finest:teacher=batch:weight=10:order_margin=0.03:challenger_margin=0.03",
     "l2_sp:weight=10",
     "interpolation:alpha=0.9",
     "ema:decay=0.99",
@@ -85,7 +85,7 @@ def test_what_it_reads_of_finests_options_is_declared(method: str) -> None:
 
 @pytest.mark.parametrize("method", STRONG)
 def test_a_strong_one_keeps_far_more_of_the_lists_than_a_warm_start(method: str) -> None:
-    assert 1 - kept(fitted(method)) < 0.75 * (1 - kept(fitted("warm_start")))
+    assert 1 - kept(fitted(method)) < 0.6 * (1 - kept(fitted("warm_start")))
 
 
 @pytest.mark.parametrize("method", ALL)

@@ -123,8 +123,9 @@ def _from_integers(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], 
         place.refuse_where(wide.is_null(), column, "is too large for a time")
         column = wide
     ticks = column.cast(pl.Int64).to_numpy()
-    _refuse_two_units(ticks.astype(np.float64), column, place)
     unit = unit_by_magnitude(max(-int(ticks.min()), int(ticks.max())))
+    if unit != "s":
+        _refuse_two_units(ticks.astype(np.float64), column, place)
     if unit is None:
         return ticks // 1000, "us"
     return ticks, unit
@@ -138,8 +139,6 @@ def _refuse_two_units(values: NDArray[np.float64], column: pl.Series, place: Pla
     """
     magnitudes = np.abs(values)
     largest = magnitudes.max()
-    if largest < SECONDS_BELOW:
-        return
     least = magnitudes[magnitudes >= largest / 100].min()
     for factor in (1e3, 1e6, 1e9):
         if largest < SECONDS_BELOW * factor / 1e3:
@@ -162,8 +161,9 @@ def _from_floats(column: pl.Series, place: Place) -> tuple[NDArray[np.int64], Ti
     values = values.astype(np.float64)
     if (values == np.rint(values)).all():
         return _from_integers(pl.Series(values.astype(np.int64)), place)
-    _refuse_two_units(values, column, place)
     unit = unit_by_magnitude(int(np.abs(values).max()))
+    if unit != "s":
+        _refuse_two_units(values, column, place)
     if unit is None:
         return np.rint(values / 1000).astype(np.int64), "us"
     if unit == "s":

@@ -8,8 +8,8 @@ from finestrec.data.splits import Split
 from finestrec.errors import OptionError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.runs.tables import read_table, write_results
-from finestrec.stability.arguments import check_perturbations, check_recipe
-from finestrec.stability.audit import ENGINES, REGIMES, EngineName, audit
+from finestrec.stability.arguments import check_perturbations, check_what
+from finestrec.stability.audit import ENGINES, EngineName, audit
 from finestrec.stability.findings import LoadTable
 from finestrec.stability.jobs import table_file
 from finestrec.stabilizers import Recipe
@@ -37,11 +37,7 @@ def check_audit(what: Mapping[str, Any], parts: Split, engine: str, recipe: Reci
             raise OptionError(f"the {name} are {found}; expected one or more different ones")
     parsed = [Perturbation.parse(spec) for spec in what["perturbations"]]
     check_perturbations(parsed, parts, what["seeds"], what["instances"], recipe.training.max_length)
-    regimes = (*REGIMES, "unanchored")
-    for regime in what["regimes"]:
-        if regime not in regimes:
-            raise OptionError(f"unknown regime {regime!r}; known are {', '.join(regimes)}")
-    check_recipe(recipe, what["methods"], what["regimes"])
+    check_what(recipe, what["methods"], what["regimes"], what["seeds"], what["instances"])
     if engine not in ENGINES:
         raise OptionError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
     if parts.is_train.all():

@@ -130,7 +130,6 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(self._theirs, self._left), name="finestrec-worker")
         self.is_alive = True
         self._bench = bench
-        self._is_ready = False
         self._first: tuple[str, Rankers] | None = None
 
     @property
@@ -160,7 +159,7 @@ class _Worker:
             answer: Outcome | None = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             self.end()
-            if not self._is_ready:
+            if self._first is not None:
                 raise OptionError(
                     f"a worker process did not start ({_death(self.process.exitcode)}); a script that calls audit with"
                     ' jobs above 1 has to do so under `if __name__ == "__main__":`, since each worker imports it'
@@ -170,7 +169,7 @@ class _Worker:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.pipe.send_bytes(self._bench)
                 self.pipe.send(self._first)
-            self._is_ready, self._first = True, None
+            self._first = None
         return answer
 
     def end(self) -> None:

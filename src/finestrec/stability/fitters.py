@@ -16,7 +16,7 @@ def fitter_name(fitter: Any) -> str:
     """Where a fitter is from: its class, what makes it, or the function that lists."""
     if isinstance(fitter, ListFitter):
         return fitter.name
-    kind = fitter if isinstance(fitter, type) or not hasattr(fitter, "fit") else type(fitter)
+    kind = _kind(fitter)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -35,9 +35,14 @@ def fitter_identity(fitter: Any) -> str:
     return f"{fitter_name(fitter)} {digest.hexdigest()}"
 
 
+def _kind(fitter: Any) -> Any:
+    """The class of a fitter, or what makes it."""
+    return fitter if isinstance(fitter, type) or not hasattr(fitter, "fit") else type(fitter)
+
+
 def _parts(fitter: Any) -> list[Any]:
     """Classes and functions whose source decides what a fitter does."""
-    parts = [fitter if isinstance(fitter, type) or not hasattr(fitter, "fit") else type(fitter)]
+    parts = [_kind(fitter)]
     if isinstance(fitter, ListFitter):
         parts.append(fitter.function)
     if isinstance(fitter, Strategy) and not isinstance(fitter.recipe.model, str):

@@ -322,9 +322,13 @@ def test_a_file_that_may_not_be_read_is_not_damaged(trained: Run, monkeypatch: p
 def test_a_failure_that_cannot_be_written_down_is_still_told(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(TrainingError), entered(tmp_path / "run", Plan("train", config)) as folder:  # noqa: PT012
-        monkeypatch.setattr("finestrec.runs.folder.write_aside", _full)
-        raise TrainingError(f"the loss of {folder.path.name} is nan")
+    def fail() -> None:
+        with entered(tmp_path / "run", Plan("train", config)):
+            monkeypatch.setattr("finestrec.runs.folder.write_aside", _full)
+            raise TrainingError("the loss is nan")
+
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        fail()
 
 
 def _full(path: Path, content: object) -> None:

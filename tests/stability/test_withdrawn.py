@@ -17,7 +17,7 @@ from finestrec.data.splits import Split, split
 from finestrec.errors import DataError
 from finestrec.perturbation.spec import Perturbation
 from finestrec.ranking import BEYOND_THE_LIST, NO_TARGET, TopLists
-from finestrec.stability import withdrawn
+from finestrec.stability import comparing
 from finestrec.stability.audit import audit
 from finestrec.stability.instances import row_values
 from finestrec.stability.withdrawn import WithoutItems
@@ -52,7 +52,7 @@ def test_lists_without_items_by_a_slow_way(seed: int, width: int, k: int, gone: 
     test = replace(TEST, targets=targets)
     items = np.isin(np.arange(N), list(gone))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(withdrawn, "_PLACES_PER_CHUNK", N * chunk)
+        patch.setattr(comparing, "_FULL_RANKINGS_PER_CHUNK", N * chunk)
         found = WithoutItems(Shuffled(seed, width), items).rank(test, k)
     for row, target in enumerate(targets.tolist()):
         order = Shuffled(seed).rank(test.subset(slice(row, row + 1)), N).items[0].tolist()

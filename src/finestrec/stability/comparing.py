@@ -117,7 +117,7 @@ def judge(ranker: Ranker, instances: Instances) -> Judged:
         target_ranks=np.empty(len(instances), dtype=np.int64),
         scores=np.empty((len(instances), depth), dtype=np.float32),
     )
-    for chunk in _chunks(instances):
+    for chunk in in_chunks(instances):
         found = ranker.rank(instances.subset(chunk), n_items)
         whole[chunk], lists.items[chunk] = found.items, found.items[:, :depth]
         lists.target_ranks[chunk], lists.scores[chunk] = found.target_ranks, found.scores[:, :depth]
@@ -158,7 +158,7 @@ def compare_judged(old: Judged, new: Judged, instances: Instances) -> ListCompar
 def _whole_catalogue(old: Judged, new: Judged, instances: Instances) -> NDArray[np.float64] | None:
     """Average overlap of whole rankings, shape (n,); None if a ranker leaves items out."""
     overlaps = []
-    for chunk in _chunks(instances):
+    for chunk in in_chunks(instances):
         pair = [_whole(side, instances, chunk) for side in (old, new)]
         if any(items.shape[1] < instances.log.n_items or (items[:, -1] < 0).any() for items in pair):
             return None
@@ -172,7 +172,7 @@ def _whole(side: Judged, instances: Instances, chunk: slice) -> NDArray[np.int32
     return side.ranker.rank(instances.subset(chunk), instances.log.n_items).items
 
 
-def _chunks(instances: Instances) -> list[slice]:
+def in_chunks(instances: Instances) -> list[slice]:
     """Slices of few enough instances that whole rankings of them are small."""
     size = max(1, _FULL_RANKINGS_PER_CHUNK // instances.log.n_items)
     return [slice(begin, begin + size) for begin in range(0, len(instances), size)]

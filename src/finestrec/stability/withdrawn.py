@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from finestrec.data.log import NO_ITEM
 from finestrec.data.sequences import Instances
 from finestrec.ranking import BEYOND_THE_LIST, TopLists
+from finestrec.stability.comparing import in_chunks
 from finestrec.stabilizers import Ranker
-
-_PLACES_PER_CHUNK = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +26,7 @@ class WithoutItems:
 
     def rank(self, instances: Instances, k: int) -> TopLists:
         """See `Ranker`; a target that has left ranks below all others."""
-        size = max(1, _PLACES_PER_CHUNK // len(self.items))
-        parts = [
-            self._ranked(instances.subset(slice(begin, begin + size)), k)
-            for begin in range(0, max(1, len(instances)), size)
-        ]
+        parts = [self._ranked(instances.subset(chunk), k) for chunk in in_chunks(instances) or [slice(0)]]
         return TopLists(
             items=np.concatenate([part.items for part in parts]),
             target_ranks=np.concatenate([part.target_ranks for part in parts]),

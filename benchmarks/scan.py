@@ -16,24 +16,30 @@ from finestrec.models.lrurec import LinearRecurrence
 CHANNELS = 256
 
 
+def stepwise(u: Tensor, decay: Tensor) -> Tensor:
+    """As LRURec does, without a bias."""
+    return LinearRecurrence.apply(u, torch.zeros_like(decay), decay)
+
+
 def logarithmic(u: Tensor, decay: Tensor) -> Tensor:
     """Doubling: after step s every state holds its last 2s inputs."""
-    h = torch.view_as_complex(u.view(*u.shape[:-1], -1, 2))
+    h, rate = (torch.complex(*each.chunk(2, -1)) for each in (u, decay))
     step = 1
     while step < len(h):
-        h = torch.cat((h[:step], h[step:] + decay**step * h[:-step]))
+        h = torch.cat((h[:step], h[step:] + rate**step * h[:-step]))
         step *= 2
-    return torch.view_as_real(h).flatten(-2)
+    return torch.cat((h.real, h.imag), -1)
 
 
 def toeplitz(u: Tensor, decay: Tensor) -> Tensor:
     """One lower triangular matrix of powers a channel, applied to all rows at once."""
     length = len(u)
-    inputs = torch.view_as_complex(u.view(*u.shape[:-1], -1, 2)).permute(2, 0, 1)  # (C, L, B)
+    inputs, rate = (torch.complex(*each.chunk(2, -1)) for each in (u, decay))
     lag = torch.arange(length)[:, None] - torch.arange(length)
-    powers = decay[:, None] ** torch.arange(length)  # (C, L)
+    powers = rate[:, None] ** torch.arange(length)  # (C, L)
     powers = powers[:, lag.clamp(min=0)] * (lag >= 0)  # (C, L, L)
-    return torch.view_as_real(torch.bmm(powers, inputs).permute(1, 2, 0).contiguous()).flatten(-2)
+    h = torch.bmm(powers, inputs.permute(2, 0, 1)).permute(1, 2, 0)  # by channel, and back
+    return torch.cat((h.real, h.imag), -1)
 
 
 def seconds(recurrence: Callable[[Tensor, Tensor], Tensor], u: Tensor, decay: Tensor) -> float:
@@ -56,8 +62,9 @@ def main() -> None:
         rng = torch.Generator().manual_seed(0)
         u = torch.randn(length, rows, 2 * CHANNELS, generator=rng, requires_grad=True)
         angle = 6 * torch.rand(CHANNELS, generator=rng)
-        decay = torch.polar(0.8 + 0.19 * torch.rand(CHANNELS, generator=rng), angle).requires_grad_()
-        ways = (LinearRecurrence.apply, logarithmic, toeplitz)
+        modulus = 0.8 + 0.19 * torch.rand(CHANNELS, generator=rng)
+        decay = torch.cat((modulus * angle.cos(), modulus * angle.sin())).requires_grad_()
+        ways = (stepwise, logarithmic, toeplitz)
         reference = ways[0](u, decay)
         for way in ways[1:]:
             torch.testing.assert_close(way(u, decay), reference, rtol=1e-3, atol=1e-3)

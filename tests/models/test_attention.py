@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
 
 from finestrec.config import compose, setting
 from finestrec.errors import OptionError
+from finestrec.models.activations import relu
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
 
 OPTIONS = AttentionOptions(hidden=6, heads=2, dropout=0)
@@ -39,7 +39,7 @@ def normed(norm: torch.nn.LayerNorm, x: Tensor) -> Tensor:
 def random_block(*, norm_first: bool) -> TransformerBlock:
     torch.manual_seed(0)
     attention = SelfAttention(OPTIONS)
-    block = TransformerBlock(attention, OPTIONS, inner=10, activation=F.relu, norm_first=norm_first)
+    block = TransformerBlock(attention, OPTIONS, inner=10, activation=relu, norm_first=norm_first)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     return block

@@ -247,6 +247,26 @@ def test_mixed_precision_trains_as_single_precision_does(model: str, chain: Inte
     assert all(weight.dtype == torch.float32 for weight in mixed.state.weights.values() if weight.is_floating_point())
 
 
+@pytest.mark.parametrize("model", list(MODELS))
+def test_coarser_products_train_alike_and_nothing_else_is_coarser(model: str, chain: InteractionLog) -> None:
+    """On a processor without bfloat16 they are float32 products, and both runs are the same."""
+    fine, coarse = (
+        fit(
+            chain,
+            model,
+            model_options=SMALL,
+            training={"epochs": 3, "lr": 5e-3},
+            device=DeviceOptions(matmul_precision=precision),
+        )
+        for precision in ("highest", "medium")
+    )
+    losses = [[record.losses["next_item"] for record in each.state.history] for each in (fine, coarse)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert torch.get_float32_matmul_precision() == "highest"
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("device", "words"),
     [
@@ -306,7 +326,7 @@ def test_the_state_file_is_whole_or_refused(chain: InteractionLog, tmp_path: Pat
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(RunFolderError, match="truncated or not ours"):
         TrainingState.load(path)
-    path.write_bytes(content.replace(b"finestrec-state-1", b"finestrec-state-9"))
+    path.write_bytes(content.replace(b"finestrec-state-2", b"finestrec-state-9"))
     with pytest.raises(RunFolderError, match="another version"):
         TrainingState.load(path)
 

@@ -115,7 +115,7 @@ class TransformerBlock(nn.Module):
         options: AttentionOptions,
         *,
         inner: int,
-        activation: Callable[[Tensor], Tensor],
+        activation: Callable[[Tensor, nn.Linear, Dropout], Tensor],
         norm_first: bool,
     ) -> None:
         """A block.
@@ -124,7 +124,7 @@ class TransformerBlock(nn.Module):
             attention: (B, L, D) to (B, L, D), e.g. `SelfAttention`.
             options: The model's.
             inner: Width inside the feed-forward layer.
-            activation: Its activation.
+            activation: What is inside it, one of `activations`.
             norm_first: x + f(norm(x)), as in SASRec; else norm(x + f(x)), as in BERT.
         """
         super().__init__()
@@ -157,4 +157,4 @@ class TransformerBlock(nn.Module):
         return self.outer_norm(x + self._feed_forward(x))  # type: ignore[no-any-return]
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.outer(self.dropout(self._activation(self.inner(x)))))  # type: ignore[no-any-return]
+        return self.dropout(self.outer(self._activation(x, self.inner, self.dropout)))  # type: ignore[no-any-return]

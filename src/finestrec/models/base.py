@@ -197,9 +197,12 @@ class Dropout(nn.Module):
         super().__init__()
         self.dropped = round(probability * LEVELS)
 
+    def draw(self) -> int:
+        """The seed of the next mask; 0, and nothing drawn, where all is kept."""
+        return int(torch.randint(2**63 - 1, ())) if self.dropped else 0
+
     def forward(self, x: Tensor) -> Tensor:
         """Zero elements of `x` and scale the rest, in training; `x` itself otherwise."""
         if not self.training or self.dropped == 0:
             return x
-        seed = int(torch.randint(2**63 - 1, ()))
-        return MaskOfSeed.apply(x, seed, self.dropped)  # type: ignore[no-untyped-call, no-any-return]
+        return MaskOfSeed.apply(x, self.draw(), self.dropped)  # type: ignore[no-untyped-call, no-any-return]

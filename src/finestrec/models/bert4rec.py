@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from finestrec.data.masking import every_mask_once, mask_behind, random_masks
 from finestrec.data.sequences import MASK, PADDING, Instances, SequenceBatch, Windows
 from finestrec.errors import OptionError
+from finestrec.models.activations import gelu
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
 from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places
 
@@ -60,7 +61,7 @@ class BERT4Rec(NextItemModel):
         self.norm = nn.LayerNorm(D)
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(
-            TransformerBlock(SelfAttention(options), options, inner=4 * D, activation=F.gelu, norm_first=False)
+            TransformerBlock(SelfAttention(options), options, inner=4 * D, activation=gelu, norm_first=False)
             for _ in range(options.blocks)
         )
         self.output = nn.Linear(D, D)

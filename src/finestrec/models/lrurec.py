@@ -9,56 +9,59 @@ log2(L) times the work and copies the whole array at each level (`benchmarks/sca
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
+from finestrec.models.activations import gelu
 from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
 # Axes: B rows, L positions, D hidden, C = 2 D complex channels, 4 D inner width of the feed-forward part.
 
 
 class LinearRecurrence(torch.autograd.Function):
-    """h_t = lambda * h_{t-1} + u_t, elementwise over complex channels, on real arrays.
+    """h_t = lambda * h_{t-1} + u_t + bias, elementwise over complex channels, on real arrays.
 
-    Channel c of a row is the pair of neighbours 2c (real part) and 2c + 1 (imaginary part).
+    Channel c of a row is c (real part) and C + c (imaginary part).
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, decay: Tensor) -> Tensor:
+    def forward(ctx: Any, u: Tensor, bias: Tensor, decay: Tensor) -> Tensor:
         """States, shape (L, B, 2C).
 
         Args:
             ctx: Autograd's context.
             u: Inputs, shape (L, B, 2C).
-            decay: lambda, complex, shape (C,).
+            bias: Added to each of them, shape (2C,).
+            decay: lambda, shape (2C,).
         """
         h = torch.empty_like(u)
         if _is_compiled(u):
             from finestrec.models import kernels
 
-            kernels.recur(u.detach().numpy(), _pairs(decay), h.numpy())
+            kernels.recur(*(each.detach().numpy() for each in (u, bias, decay, h)))
         else:
-            _recur(_complex(u), _complex(h), decay)
+            _recur(u + bias, h, decay)
         ctx.save_for_backward(h, decay)
         return h
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same recurrence against time, with the conjugate decay."""
         h, decay = ctx.saved_tensors
         g, grad = torch.empty_like(h), grads[0].contiguous()
         if _is_compiled(h):
             from finestrec.models import kernels
 
-            of_decay = torch.empty_like(decay)
-            kernels.recur_backwards(grad.numpy(), h.numpy(), _pairs(decay), g.numpy(), _pairs(of_decay))
-            return g, of_decay
-        _recur(_complex(grad), _complex(g), decay.conj().resolve_conj(), backwards=True)
-        return g, (_complex(g)[1:] * _complex(h)[:-1].conj()).flatten(0, -2).sum(0)
+            of_bias, of_decay = torch.empty_like(decay), torch.empty_like(decay)
+            kernels.recur_backwards(*(each.numpy() for each in (grad, h, decay, g, of_bias, of_decay)))
+            return g, of_bias, of_decay
+        a, b = decay.chunk(2)
+        _recur(grad.flip(0), g, torch.cat((a, -b)))
+        g = g.flip(0)
+        (x, y), (p, q) = (each.flatten(0, 1).chunk(2, -1) for each in (g[1:], h[:-1]))
+        return g, g.sum((0, 1)), torch.cat(((x * p + y * q).sum(0), (y * p - x * q).sum(0)))
 
 
 def _is_compiled(x: Tensor) -> bool:
@@ -66,25 +69,13 @@ def _is_compiled(x: Tensor) -> bool:
     return x.is_cpu and x.dtype == torch.float32
 
 
-def _pairs(decay: Tensor) -> NDArray[np.float32]:
-    """(C,) complex as (2C,) real, in the same memory."""
-    return torch.view_as_real(decay.detach()).view(-1).numpy()
-
-
-def _complex(x: Tensor) -> Tensor:
-    """(L, B, 2C) real as (L, B, C) complex, without a copy."""
-    return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))
-
-
-def _recur(u: Tensor, h: Tensor, decay: Tensor, *, backwards: bool = False) -> None:
-    """Write h_t = decay * h_{t -+ 1} + u_t into `h`, one contiguous slice a step."""
-    inputs, states = list(u.unbind(0)), list(h.unbind(0))
-    if backwards:
-        inputs.reverse()
-        states.reverse()
-    states[0].copy_(inputs[0])
-    for t in range(1, len(states)):
-        torch.addcmul(inputs[t], states[t - 1], decay, out=states[t])
+def _recur(u: Tensor, h: Tensor, decay: Tensor) -> None:
+    """Write h_t = decay * h_{t-1} + u_t into `h`."""
+    a, b = decay.chunk(2)
+    h[0] = u[0]
+    for t in range(1, len(u)):
+        x, y = h[t - 1].chunk(2, -1)
+        h[t] = u[t] + torch.cat((a * x - b * y, a * y + b * x), -1)
 
 
 class LRUBlock(nn.Module):
@@ -99,7 +90,7 @@ class LRUBlock(nn.Module):
         self.log_nu = nn.Parameter(torch.log(-torch.log(modulus)))
         self.log_theta = nn.Parameter(torch.log(torch.rand(2 * D) * 2 * math.pi))
         self.log_gamma = nn.Parameter(torch.log(torch.sqrt(1 - r2)))
-        # Rows 2c and 2c + 1 are the real and the imaginary part of channel c.
+        # Rows c and C + c are the real and the imaginary part of channel c.
         self.project_in = nn.Linear(D, 4 * D)
         self.project_out = nn.Linear(4 * D, D)
         self.norm = nn.LayerNorm(D)
@@ -116,16 +107,17 @@ class LRUBlock(nn.Module):
             only: Indices into the L * B positions, shape (P,): the result is wanted for these alone, and its shape is
                 (P, D).
         """
-        gamma = self.log_gamma.exp().repeat_interleave(2)
-        u = F.linear(x, self.project_in.weight * gamma[:, None], self.project_in.bias * gamma)  # (L, B, 2C)
-        decay = torch.polar(torch.exp(-self.log_nu.exp()), self.log_theta.exp())
+        gamma = self.log_gamma.exp().repeat(2)
+        u = F.linear(x, self.project_in.weight * gamma[:, None])  # (L, B, 2C)
+        modulus, angle = torch.exp(-self.log_nu.exp()), self.log_theta.exp()
+        decay = torch.cat((modulus * angle.cos(), modulus * angle.sin()))
         # In mixed precision products are coarse; the recurrence, which sums over the whole row, is not.
         u = u.to(torch.promote_types(u.dtype, torch.float32))
-        h = LinearRecurrence.apply(u, decay)  # type: ignore[no-untyped-call]
+        h = LinearRecurrence.apply(u, self.project_in.bias * gamma, decay)  # type: ignore[no-untyped-call]
         if only is not None:
             x, h = (each.flatten(0, 1).index_select(0, only) for each in (x, h))
         x = self.norm(self.dropout(self.project_out(h)) + x)
-        y = self.outer(self.dropout(F.gelu(self.inner(x))))
+        y = self.outer(gelu(x, self.inner, self.dropout))
         return self.outer_norm(self.dropout(y) + x)  # type: ignore[no-any-return]
 
 

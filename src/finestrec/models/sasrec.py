@@ -8,10 +8,10 @@ From the authors' code it departs in dropping no attention weights, of which the
 never leave the fused kernel.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
+from finestrec.models.activations import relu
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
 from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
@@ -31,7 +31,7 @@ class SASRec(NextItemModel):
         self.positions = PositionTable(max_length, D)
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(
-            TransformerBlock(SelfAttention(options), options, inner=D, activation=F.relu, norm_first=True)
+            TransformerBlock(SelfAttention(options), options, inner=D, activation=relu, norm_first=True)
             for _ in range(options.blocks)
         )
         self.norm = nn.LayerNorm(D)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finestrec.data.sequences import SequenceBatch
+from finestrec.models.activations import relu
 from finestrec.models.attention import AttentionOptions, PositionTable, SelfAttention, TransformerBlock
 from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
 
@@ -104,7 +105,7 @@ class TiSASRec(NextItemModel):
         self.interval_values = nn.Parameter(torch.empty(LONGEST_INTERVAL + 1, D))
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(
-            TransformerBlock(IntervalAttention(options), options, inner=D, activation=F.relu, norm_first=True)
+            TransformerBlock(IntervalAttention(options), options, inner=D, activation=relu, norm_first=True)
             for _ in range(options.blocks)
         )
         self.norm = nn.LayerNorm(D)

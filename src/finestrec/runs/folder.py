@@ -22,7 +22,7 @@ from finestrec.errors import FinestrecError, RunFolderError
 from finestrec.runs.lock import locked
 from finestrec.stability.results import TABLES
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The layout of a run folder; readers refuse every other one."""
 STATE: Final = "state.json"
 CONFIG: Final = "config.toml"

@@ -13,7 +13,7 @@ from finestrec.errors import RunFolderError
 from finestrec.stability.plan import Comparison, Plan
 
 TABLE: Final = "jobs.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 Status = Literal["running", "done", "failed", "skipped"]
 
 

@@ -8,7 +8,8 @@ import copy
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -122,7 +123,7 @@ def train(
         curriculum=curriculum,
         options=options,
         seed=seed,
-        threads=device.threads,
+        device=device,
         state=state,
         validation=validation,
         averaging=averaging,
@@ -187,7 +188,7 @@ def _run(
     curriculum: Curriculum,
     options: TrainingOptions,
     seed: int,
-    threads: int | None,
+    device: DeviceOptions,
     state: TrainingState,
     validation: Instances | None,
     averaging: Averaging | None,
@@ -196,8 +197,8 @@ def _run(
     on_epoch: OnEpoch | None,
     progress: Progress | None,
 ) -> TrainingState:
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
     if fabric.world_size > 1:
         # Tensors reach spawned processes in shared memory: without a copy all would step the same weights.
         model = copy.deepcopy(model)
@@ -216,9 +217,19 @@ def _run(
         progress.begin(options.epochs, state.epochs_done, windows.n_batches(options.batch_size))
     try:
         while not _is_finished(state, options):
-            record = _epoch(
-                fabric, model, step_module, optimizer, curriculum, options, seed, state.epochs_done, schedule, progress
-            )
+            with _rounding(device.matmul_precision):
+                record = _epoch(
+                    fabric,
+                    model,
+                    step_module,
+                    optimizer,
+                    curriculum,
+                    options,
+                    seed,
+                    state.epochs_done,
+                    schedule,
+                    progress,
+                )
             if not state.history:
                 record = replace(record, seconds=record.seconds + preparation)
             if validation is not None and options.patience is not None:
@@ -241,6 +252,17 @@ def _run(
         if progress is not None:
             progress.end()
     return state
+
+
+@contextmanager
+def _rounding(precision: str) -> Iterator[None]:
+    """Matrix products at a precision, a setting of torch's for the whole process."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _parameter_groups(model: NextItemModel, weight_decay: float) -> list[dict[str, Any]]:

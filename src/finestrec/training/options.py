@@ -50,5 +50,9 @@ class DeviceOptions(Options):
     """Processes that share each batch, one a device."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Arithmetic of the forward pass."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """What the matrix products of training may round their factors to, as in `torch.set_float32_matmul_precision`:
+    highest is float32; high is 19 bits and medium 16 (bfloat16), where the device is faster with those, and float32
+    where it is not. Sums and weights stay float32, and so does all ranking."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads a process; by default torch's choice. Results are bit-identical for equal numbers only."""

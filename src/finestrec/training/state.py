@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from finestrec.data.files import write_aside
 from finestrec.errors import RunFolderError
 
-_FORMAT = "finestrec-state-1"
+_FORMAT = "finestrec-state-2"
 _GROUPS = ("weights", "moments", "best_weights", "averages")
 
 

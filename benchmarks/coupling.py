@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.machine import header
 from benchmarks.training import REDDIT
@@ -38,6 +38,10 @@ def _dropout(self: Dropout, x: Tensor) -> Tensor:
     return F.dropout(x, self.dropped / LEVELS, self.training)
 
 
+def _gelu(x: Tensor, layer: nn.Linear, dropout: Dropout) -> Tensor:
+    return dropout(F.gelu(layer(x)))
+
+
 @contextmanager
 def in_data_order(seed: int) -> Iterator[None]:
     """Everything inside draws from two running generators."""
@@ -50,6 +54,7 @@ def in_data_order(seed: int) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(Dropout, "forward", _dropout))
+        stack.enter_context(patch("finestrec.models.lrurec.gelu", _gelu))
         stack.enter_context(patch("finestrec.training.loop.torch_stream", lambda *_, **__: nullcontext()))
         stack.enter_context(patch.object(Windows, "deal", deal))
         yield

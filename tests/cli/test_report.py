@@ -129,12 +129,12 @@ def test_a_strength_is_searched_for_a_budget(
     assert (done.code, done.document["within_budget"]) == (0, True)
     found = done.document["results"]["search"]
     # Plain fine-tuning holds so little, so no strength is spent.
-    assert (found["method"], found["met"], len(found["probes"])) == ("annealed:weight=0", True, 1)
-    assert done.document["results"]["rows"][0]["method"] == "annealed:weight=0"
-    assert "found annealed:weight=0 in 1 probes" in done.err
+    assert (found["method"], found["met"], len(found["probes"])) == ("annealed:alpha=0", True, 1)
+    assert done.document["results"]["rows"][0]["method"] == "annealed:alpha=0"
+    assert "found annealed:alpha=0 in 1 probes" in done.err
     assert finestrec(*command, "--resume").document == done.document
     page = finestrec("report", tmp_path / "out", "--json")
-    assert "found annealed:weight=0" in dict(page.document["summary"]["facts"])["strength"]
+    assert "found annealed:alpha=0" in dict(page.document["summary"]["facts"])["strength"]
     other = finestrec(*command, "--resume", "--max-accuracy-loss", "1%")
     assert (other.code, "--max-accuracy-loss" in other.err) == (2, True)
     missed = finestrec(
@@ -142,7 +142,7 @@ def test_a_strength_is_searched_for_a_budget(
     )
     assert missed.code == 1
     assert "no strength within reach holds the budget" in missed.out
-    assert len(json.loads((tmp_path / "no" / "search.json").read_text())) == 5
+    assert len(json.loads((tmp_path / "no" / "search.json").read_text())) == 6
 
 
 def test_the_budget_that_is_searched_for_is_the_one_that_is_held(
@@ -208,9 +208,11 @@ def test_mistakes_about_limits(finestrec: Finestrec, run_folder: Path, tmp_path:
     assert (served.code, "hysteresis needs no more than the lists that were served" in served.err) == (2, True)
     unknown = finestrec(*command, "--method", "finest:wait=3")
     assert (unknown.code, "did you mean weight?" in unknown.err) == (2, True)
-    twice = finestrec(*command, "--set", "finest.weight=7", "--budget", "Jaccard@10 >= 0.5")
-    assert (twice.code, "finest.weight is set to 7 and would be searched too" in twice.err) == (2, True)
-    assert "--method annealed:weight=7" in twice.err
+    for method, setting in (("finest", "weight=7"), ("annealed", "alpha=0.5")):
+        option, value = setting.split("=")
+        twice = finestrec(*command, "--method", method, "--set", f"finest.{setting}", "--budget", "Jaccard@10 >= 0.5")
+        assert (twice.code, f"finest.{option} is set to {value} and would be searched too" in twice.err) == (2, True)
+        assert f"--method {method}:{setting}" in twice.err
     unread = finestrec(*command, "--method", "rbo", "--set", "finest.alpha=0.9", "--set", "finest.epochs=1")
     assert (unread.code, "finest.alpha is set, but the method 'rbo' does not read it" in unread.err) == (2, True)
     preset = finestrec(*command, "--method", "gaps", "--set", "finest.preset=authors")

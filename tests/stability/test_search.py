@@ -79,6 +79,7 @@ def test_a_strength_that_ends_at_one_is_halved(edge: float) -> None:
         ("finest", [0.75, 3, 12, 48]),
         ("hysteresis", [0.25, 1, 4, 16]),
         ("interpolation", [0.5, 0.75, 0.875, 0.9375, 1]),
+        ("annealed", [0.5, 0.75, 0.875, 0.9375, 1]),
         ("ema", [0.96, 0.99, 0.9975, 0.999375, 1]),
         ("cascade_adversarial", [0.0025, 0.01, 0.04, 0.16]),
     ],
@@ -93,6 +94,23 @@ def test_strengths_are_tried_around_the_default_and_up_to_the_largest(method: st
             found = Search(method, RECIPE, Stepped(between)).run()
             assert found.met
             assert max(weaker, between) <= found.strength <= edge
+
+
+@given(method=st.sampled_from(["finest", "annealed", "ema", "hysteresis"]), edge=st.floats(1e-3, 0.99999))
+def test_what_is_tried_is_the_strength_as_it_is_written(method: str, edge: float) -> None:
+    look = Stepped(edge)
+    found = Search(method, RECIPE, look).run()
+    assert all(float(text.rpartition("=")[2]) == strength for text, strength in look.looked)
+    assert edge <= found.strength
+    assert found.strength < 1 or method in {"finest", "hysteresis"} or edge > 0.9
+    assert found.method == f"{look.looked[-1][0].rpartition('=')[0]}={found.strength:.12g}"
+    assert found.probe.holds
+
+
+def test_a_decay_next_to_one_is_not_one() -> None:
+    found = Search("ema", RECIPE, Stepped(0.99996)).run()
+    assert 0.99996 <= found.strength < 1
+    assert stabilizer(found.method, RECIPE).options.decay == found.strength
 
 
 def test_the_nearest_of_a_method_that_does_not_come_nearer_with_its_strength() -> None:

@@ -51,7 +51,7 @@ class Scale:
 
     Where there is no largest one, or the default is next to 0, they grow by factors of `STEP` around the default. Where
     the default is next to the largest, as the decay of an average is, what is missing to it shrinks by such
-    factors. Else it is halved.
+    factors. Else, or by a default of 0, it is halved.
 
     Attributes:
         default: The option's.
@@ -74,11 +74,11 @@ class Scale:
 
     @property
     def _grows(self) -> bool:
-        return self.default <= NEXT_TO_AN_END * self.largest
+        return 0 < self.default <= NEXT_TO_AN_END * self.largest
 
     @property
     def _shrinks(self) -> bool:
-        return self.largest - self.default <= NEXT_TO_AN_END * self.largest
+        return not self._grows and self.largest - self.default <= NEXT_TO_AN_END * self.largest
 
     def steps(self) -> list[float]:
         """Outwards, above 0; the largest strength is the last where it is legal."""
@@ -91,6 +91,12 @@ class Scale:
             steps = [self.largest * (1 - 2.0**-power) for power in range(1, MOST_STEPS + 1)]
         within = [step for step in steps if step < self.largest]
         return [*within, self.largest] if self.is_legal else within
+
+    def written(self, strength: float) -> str:
+        """To four digits, of what is missing to the largest where that shrinks: 0.99996 is not 1."""
+        if self._shrinks:
+            return f"{self.largest - float(f'{self.largest - strength:.4g}'):.12g}"
+        return f"{strength:.4g}"
 
     def between(self, weak: float, strong: float) -> float:
         """The middle of two strengths, weak < strong."""
@@ -129,7 +135,7 @@ class Probe:
 
     def sentence(self) -> str:
         """In words."""
-        return ", ".join([f"strength {self.strength:.4g}", *self.came_to(self.accuracy_loss)])
+        return ", ".join([f"strength {self.strength:.12g}", *self.came_to(self.accuracy_loss)])
 
     def came_to(self, accuracy_loss: float | None) -> list[str]:
         """In words, without its strength."""
@@ -229,8 +235,8 @@ class Search:
             strength = max(filter(self._is_met, self.probes), key=_stability, default=self._probe(strength)).strength
         probe = self._probe(strength)
         return Found(
-            method=self._named(strength),
-            strength=strength,
+            method=self._named(probe.strength),
+            strength=probe.strength,
             met=self._is_met(probe),
             probes=sorted(self.probes, key=lambda each: each.strength),
             accuracy_loss=probe.accuracy_loss,
@@ -246,7 +252,7 @@ class Search:
         """The strength next to the edge, on the side that is met; the nearest to it where none is within reach."""
         # From plain to frozen lists a budget is first missed and then held; accuracy is affordable until it is not.
         met_beyond = self.max_accuracy_loss is None
-        weak, scale = 0.0, Scale.of(self._option)
+        weak, scale = 0.0, self._scale
         for strong in (0.0, *scale.steps()):
             if self._is_met(self._probe(strong)) == met_beyond:
                 break
@@ -265,19 +271,19 @@ class Search:
                 weak = middle
         return strong if met_beyond else weak
 
-    @property
-    def _option(self) -> FieldInfo:
+    @cached_property
+    def _scale(self) -> Scale:
         options: Options = stabilizer(self.method, self.recipe).options
-        return type(options).model_fields[self._name]
+        return Scale.of(type(options).model_fields[self._name])
 
     def _named(self, strength: float) -> str:
-        return f"{self.method}:{self._name}={strength:.4g}"
+        return f"{self.method}:{self._name}={self._scale.written(strength)}"
 
     def _probe(self, strength: float) -> Probe:
+        strength = float(self._scale.written(strength))
         known = next((probe for probe in self.probes if probe.strength == strength), None)
         if known is not None:
             return known
-        # What is tried is the strength as it is written.
         probe = self.look(self._named(strength), strength)
         self.probes.append(probe)
         self.on_probe(probe)

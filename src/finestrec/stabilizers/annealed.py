@@ -1,5 +1,7 @@
 """FINEST whose learning rate falls to zero, so that what is left in the end is not the noise of the last steps."""
 
+from typing import ClassVar
+
 from finestrec.stabilizers.finetuning import FinestTuning
 from finestrec.training.loop import Schedule
 
@@ -12,7 +14,12 @@ class Annealed(FinestTuning):
     batches carry them, and where a run stops on that walk decides between items whose scores are close. A rate that
     falls to 0 lets the walk die down. A constant rate that is a fifth lower keeps as much of the lists and is a little
     less accurate. The line to zero is the schedule of Defazio et al., 2023 (https://arxiv.org/abs/2310.07831).
+
+    Its strength is alpha, the incumbent's share in the final weights: from FINEST's lists at 0 to the incumbent's own
+    at 1, by one training. The weight of the loss reaches no further than about its default (docs/results/weight.md).
     """
+
+    strength: ClassVar[str | None] = "alpha"
 
     @property
     def schedule(self) -> Schedule | None:

@@ -153,7 +153,7 @@ def test_folders_that_cannot_be_read(finestrec: Finestrec, copied_run: Path, tmp
     (copied_run / "state.json").write_text(json.dumps(state | {"status": "running"}))
     recommend("not finished", "--resume")
     (copied_run / "state.json").write_text(json.dumps(state | {"format": 99, "finestrec": "9.1"}))
-    recommend("format 99", "finestrec 9.1", "format 1")
+    recommend("format 99", "finestrec 9.1", "format 2")
     (copied_run / "state.json").write_text("{")
     recommend("state.json is damaged")
 

@@ -42,9 +42,11 @@ def test_unknown_users(finestrec: Finestrec, run_folder: Path, tmp_path: Path) -
     table = tmp_path / "users.parquet"
     pl.DataFrame({"user_id": [known[5], "nobody", known[2]]}).write_parquet(table)
     marked = finestrec(
-        "recommend", run_folder, "--users", table, "--k", 3, "--missing", "popular", "--out", tmp_path / "b.csv"
+        *("recommend", run_folder, "--users", table, "--k", 3, "--missing", "popular"),
+        *("--out", tmp_path / "b.csv", "--json"),
     )
-    assert marked.code == 0, marked.err
+    assert (marked.code, marked.document["users"], marked.document["unknown"]) == (0, 3, ["nobody"])
+    assert "lists of 3 users" in marked.err
     both = pl.read_csv(tmp_path / "b.csv")
     assert both.filter(pl.col("source") == "model").drop("source").equals(lists)
     assert both.filter(pl.col("source") == "popular")["user_id"].to_list() == ["nobody"] * 3

@@ -63,6 +63,14 @@ def test_a_layer_is_the_same_in_either_way(width: int, kind: torch.dtype) -> Non
     assert torch.equal(gelu(x, layer, dropout), F.gelu(layer(x)))
 
 
+def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+    x, weights = torch.randn(2, 4, requires_grad=True), torch.randn(4, requires_grad=True)
+    y = GeluAndDropout.apply(x * 1, torch.zeros(4), 0, 0) @ weights
+    (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        (slope**2).sum().backward()
+
+
 def test_without_dropout_nothing_is_drawn() -> None:
     torch.manual_seed(0)
     gelu(torch.ones(1, 4), nn.Linear(4, 4), Dropout(0.0))

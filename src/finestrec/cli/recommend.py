@@ -87,7 +87,7 @@ def recommend(
         terminal.warn(
             f"{len(foreign):,} unknown users, not written, because all ids of the run are integers: {_listed(foreign)}"
         )
-    served = len(asked) - len(unknown)
+    served = lists["user_id"].n_unique()
     terminal.say(f"{out}: lists of {served:,} users")
     terminal.document({"out": out, "users": served, "unknown": [*unknown, *foreign], "lines": len(lists)})
 

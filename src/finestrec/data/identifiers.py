@@ -71,11 +71,14 @@ def _from_text(column: pl.Series, place: Place) -> pl.Series:
         words = integers.is_null() & stripped.str.to_lowercase().is_in(_MISSING_WORDS)
         if int(words.sum()) == integers.null_count():
             place.refuse_where(words, column, "is not an id among integers; remove these rows or give them an id")
-    elif stripped.str.contains(_INTEGRAL_FLOAT).all():
-        integers = stripped.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
-        if integers.null_count() == 0:
-            return integers
-    return column
+        return column
+    integers = without_fraction(stripped).cast(pl.Int64, strict=False)
+    return integers if integers.null_count() == 0 else column
+
+
+def without_fraction(text: pl.Series) -> pl.Series:
+    """Text that is "7.0" throughout, as pandas writes integers once a value was missing, as "7"; else as it is."""
+    return text.str.replace(r"\.0+$", "") if text.str.contains(_INTEGRAL_FLOAT).all() else text
 
 
 def index_ids(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:

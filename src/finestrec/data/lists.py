@@ -1,7 +1,5 @@
 """Files of recommendation lists, and of the users or items that are asked for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +7,9 @@ import polars as pl
 
 from finestrec.data.columns import SYNONYMS, Role, recognised_column
 from finestrec.data.files import aside
-from finestrec.data.tables import PARQUET
+from finestrec.data.identifiers import without_fraction
+from finestrec.data.tables import PARQUET, open_file
+from finestrec.data.textfiles import SEPARATORS, TextFile
 from finestrec.errors import DataError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -46,12 +46,13 @@ def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "it
     """Raw user or item ids, each once, in the order of the file.
 
     Args:
-        path: Parquet, csv or tsv with the column; any other text file has one id a line.
+        path: A table as logs are, with the column; any other text file has one id a line.
         dtype: Type of the ids of the log, Int64 or String.
         column: The name of the column.
 
     Returns:
         The ids that are of that type, and as text those that cannot be: "007" or "abc" where all ids are integers.
+        Where all of a file are written as whole floats, "7.0" is 7, as it is in a log.
 
     Raises:
         DataError: If the file is missing, empty or not readable.
@@ -65,6 +66,8 @@ def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "it
         )
     if dtype == pl.String:
         return ids.cast(pl.String), ids.clear().cast(pl.String)
+    if ids.dtype == pl.String:
+        ids = without_fraction(ids).unique(maintain_order=True)
     integers = ids.cast(pl.Int64, strict=False)
     # An integer and no other way to write or to round one: "007" and 7 are never the same id.
     same = ids == integers if ids.dtype.is_numeric() else ids == integers.cast(pl.String)
@@ -73,20 +76,33 @@ def read_ids_file(path: Path, dtype: pl.DataType, column: Literal["user_id", "it
 
 
 def _column(path: Path, column: str) -> pl.Series:
-    with _readable(path):
-        if path.suffix.lower() in PARQUET:
-            frame = pl.read_parquet(path, glob=False)
-        else:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            separator = _SEPARATORS.get(path.suffix.lower(), ",")
-            names = [name.strip().strip('"') for name in lines[0].split(separator)] if lines else []
-            if _position(names, column, path) is None:
-                return pl.Series(column, [line.strip() for line in lines if line.strip()], dtype=pl.String)
-            frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    at = _position(frame.columns, column, path)
-    if at is None:
-        raise DataError(f"{path.name} has no column {column}; its columns are {', '.join(frame.columns)}")
-    return frame.to_series(at)
+    kind = TextFile.kind(path)
+    if kind in PARQUET:
+        table = open_file(path)
+    elif kind in SEPARATORS and _begins_with_text(path):
+        table = open_file(path, is_header=lambda names: _position(names, column, path) is not None)
+        if not table.has_names and path.suffix.lower() == kind:  # the line is the id, whatever is in it
+            return _lines(path, column)
+    else:
+        return _lines(path, column)
+    at = _position(table.names, column, path) if table.has_names else 0
+    if at is None or not (table.has_names or len(table.names) == 1):
+        raise DataError(f"{path.name} has no column {column}; its columns are {', '.join(table.names)}")
+    [ids] = table.read([at])
+    return ids
+
+
+def _begins_with_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return bool(file.readline().strip())
+
+
+def _lines(path: Path, column: str) -> pl.Series:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from None
+    return pl.Series(column, [line.strip() for line in lines if line.strip()], dtype=pl.String)
 
 
 def _position(names: list[str], column: str, path: Path) -> int | None:
@@ -95,12 +111,3 @@ def _position(names: list[str], column: str, path: Path) -> int | None:
         return names.index(column)
     role: Role = "user" if column == "user_id" else "item"
     return recognised_column(names, SYNONYMS[role], role, path.name)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        first = str(error).split("\n", maxsplit=1)[0]
-        raise DataError(f"{path.name} cannot be read: {first}") from None

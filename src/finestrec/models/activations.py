@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from finestrec.models.base import Dropout
 from finestrec.models.masks import LEVELS
@@ -49,6 +50,7 @@ class GeluAndDropout(torch.autograd.Function):
         return x
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """The product with the derivative, and its sum over rows."""
         (slope,) = ctx.saved_tensors

@@ -141,7 +141,7 @@ def gelu_and_drop(x: Floats, bias: Floats, seed: int, dropped: int, scale: float
         for c in range(x.shape[1]):
             factor = scale if lanes[c] >= dropped else np.float32(0)
             v = of_x[c] + bias[c]
-            power = max(v * v * np.float32(-0.5 / np.log(2)), np.float32(-60))
+            power = max(v * v * np.float32(-0.5 / np.log(2)), np.float32(-100))
             n = np.int32(power - np.float32(0.5))
             f = (power - np.float32(n)) * np.float32(np.log(2))
             series = np.float32(1 / 24) + f * (np.float32(1 / 120) + f * np.float32(1 / 720))

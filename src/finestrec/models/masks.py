@@ -1,4 +1,4 @@
-"""Dropout masks that are a function of a seed, so that none is stored: the gradient makes its mask again."""
+"""Dropout masks that are a function of a seed, so that none has to be stored: the gradient makes its mask again."""
 
 from typing import Any
 

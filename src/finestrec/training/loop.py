@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OnEpoch = Callable[[TrainingState], None]
+_OF_MKLDNN = {"high": "tf32", "medium": "bf16"}
 Schedule = Callable[[float], float]
 """From the share of the steps that are done, 0 at the first, below 1, to the share of the learning rate; picklable."""
 
@@ -256,13 +257,20 @@ def _run(
 
 @contextmanager
 def _rounding(precision: str) -> Iterator[None]:
-    """Matrix products at a precision, a setting of torch's for the whole process."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
+    """Matrix products at a precision: settings of torch's for the whole process, which are left as they were."""
+    if precision == "highest":
+        yield
+        return
+    of_cpu = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    wanted = {torch.backends.cuda.matmul: "tf32", of_cpu: _OF_MKLDNN[precision]}
+    before = {backend: backend.fp32_precision for backend in wanted}
     try:
+        for backend, kind in wanted.items():
+            backend.fp32_precision = kind
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for backend, kind in before.items():
+            backend.fp32_precision = kind
 
 
 def _parameter_groups(model: NextItemModel, weight_decay: float) -> list[dict[str, Any]]:

@@ -51,8 +51,9 @@ class DeviceOptions(Options):
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Arithmetic of the forward pass."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """What the matrix products of training may round their factors to, as in `torch.set_float32_matmul_precision`:
-    highest is float32; high is 19 bits and medium 16 (bfloat16), where the device is faster with those, and float32
-    where it is not. Sums and weights stay float32, and so does all ranking."""
+    """What the matrix products of training may round their factors to, in the words of
+    `torch.set_float32_matmul_precision`: high is 19 bits (TF32) and medium 16 (bfloat16), where the device is faster
+    with those, and float32 where it is not; highest leaves torch as it is set, which is float32. Sums, weights and the
+    lists of trained models stay float32; a teacher that is asked in a training step is asked at this precision."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads a process; by default torch's choice. Results are bit-identical for equal numbers only."""

@@ -119,8 +119,8 @@ def test_the_nearest_of_a_method_that_does_not_come_nearer_with_its_strength() -
         return Probe(strength, {"Jaccard@10": 0.9 - missing}, holds=False, accuracy_loss=None, shortfall=missing)
 
     found = Search("twin", RECIPE, look).run()
-    assert (found.met, found.strength) == (False, 4)
-    assert "the nearest is twin:weight=4 " in found.sentence()
+    assert (found.met, found.strength) == (False, 3)
+    assert "the nearest is twin:weight=3 " in found.sentence()
 
 
 def test_what_holds_the_budget_may_cost_too_much() -> None:

@@ -229,19 +229,16 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate(chain: Interac
         fitted(chain, lr=1e30)
 
 
+def at_two(model: str, chain: InteractionLog, *devices: DeviceOptions) -> tuple[list[TrainedModel], list[list[float]]]:
+    """A model trained at two precisions, and the losses of both."""
+    recipe = {"model_options": SMALL, "training": {"epochs": 3, "lr": 5e-3}}
+    fits = [fit(chain, model, device=device, **recipe) for device in devices]
+    return fits, [[record.losses["next_item"] for record in each.state.history] for each in fits]
+
+
 @pytest.mark.parametrize("model", list(MODELS))
 def test_mixed_precision_trains_as_single_precision_does(model: str, chain: InteractionLog) -> None:
-    single, mixed = (
-        fit(
-            chain,
-            model,
-            model_options=SMALL,
-            training={"epochs": 3, "lr": 5e-3},
-            device=DeviceOptions(precision=precision),
-        )
-        for precision in ("32-true", "bf16-mixed")
-    )
-    losses = [[record.losses["next_item"] for record in each.state.history] for each in (single, mixed)]
+    (_, mixed), losses = at_two(model, chain, DeviceOptions(), DeviceOptions(precision="bf16-mixed"))
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert all(weight.dtype == torch.float32 for weight in mixed.state.weights.values() if weight.is_floating_point())
@@ -250,21 +247,30 @@ def test_mixed_precision_trains_as_single_precision_does(model: str, chain: Inte
 @pytest.mark.parametrize("model", list(MODELS))
 def test_coarser_products_train_alike_and_nothing_else_is_coarser(model: str, chain: InteractionLog) -> None:
     """On a processor without bfloat16 they are float32 products, and both runs are the same."""
-    fine, coarse = (
-        fit(
-            chain,
-            model,
-            model_options=SMALL,
-            training={"epochs": 3, "lr": 5e-3},
-            device=DeviceOptions(matmul_precision=precision),
-        )
-        for precision in ("highest", "medium")
-    )
-    losses = [[record.losses["next_item"] for record in each.state.history] for each in (fine, coarse)]
+    _, losses = at_two(model, chain, DeviceOptions(), DeviceOptions(matmul_precision="medium"))
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
-    assert torch.get_float32_matmul_precision() == "highest"
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_what_the_process_has_set_of_torchs_precision_is_left_as_it_was(precision: str, chain: InteractionLog) -> None:
+    products = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = [each.fp32_precision for each in products]
+    try:
+        products[0].fp32_precision = "tf32"
+        set_now = [each.fp32_precision for each in products]
+        fit(
+            chain,
+            "lrurec",
+            model_options=SMALL,
+            training={"epochs": 1},
+            device=DeviceOptions(matmul_precision=precision),
+        )
+        assert [each.fp32_precision for each in products] == set_now
+    finally:
+        for each, value in zip(products, before, strict=True):
+            each.fp32_precision = value
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from finestrec.models.base import Dropout
-from finestrec.models.masks import LEVELS
+from finestrec.models.masks import LEVELS, has_kernels
 
 
 def gelu(x: Tensor, layer: nn.Linear, dropout: Dropout) -> Tensor:
@@ -16,7 +16,7 @@ def gelu(x: Tensor, layer: nn.Linear, dropout: Dropout) -> Tensor:
     if not dropout.training:
         return F.gelu(layer(x))
     y = F.linear(x, layer.weight)
-    if y.is_cpu and y.dtype == torch.float32 and y.shape[-1] % 4 == 0:
+    if has_kernels(y) and y.shape[-1] % 4 == 0:
         return GeluAndDropout.apply(y, layer.bias, dropout.draw(), dropout.dropped)  # type: ignore[no-untyped-call, no-any-return]
     return dropout(F.gelu(y + layer.bias))  # type: ignore[no-any-return]
 

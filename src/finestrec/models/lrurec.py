@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from finestrec.data.sequences import SequenceBatch
 from finestrec.models.activations import gelu
 from finestrec.models.base import Dropout, ItemTable, ModelOptions, NextItemModel, at_their_places, few_positions
+from finestrec.models.masks import has_kernels
 
 # Axes: B rows, L positions, D hidden, C = 2 D complex channels, 4 D inner width of the feed-forward part.
 
@@ -37,7 +38,7 @@ class LinearRecurrence(torch.autograd.Function):
             decay: lambda, shape (2C,).
         """
         h = torch.empty_like(u)
-        if _is_compiled(u):
+        if has_kernels(u):
             from finestrec.models import kernels
 
             kernels.recur(*(each.detach().numpy() for each in (u, bias, decay, h)))
@@ -51,7 +52,7 @@ class LinearRecurrence(torch.autograd.Function):
         """The same recurrence against time, with the conjugate decay."""
         h, decay = ctx.saved_tensors
         g, grad = torch.empty_like(h), grads[0].contiguous()
-        if _is_compiled(h):
+        if has_kernels(h):
             from finestrec.models import kernels
 
             of_bias, of_decay = torch.empty_like(decay), torch.empty_like(decay)
@@ -62,11 +63,6 @@ class LinearRecurrence(torch.autograd.Function):
         g = g.flip(0)
         (x, y), (p, q) = (each.flatten(0, 1).chunk(2, -1) for each in (g[1:], h[:-1]))
         return g, g.sum((0, 1)), torch.cat(((x * p + y * q).sum(0), (y * p - x * q).sum(0)))
-
-
-def _is_compiled(x: Tensor) -> bool:
-    """Whether `kernels` are for it; torch does the same on other devices and types."""
-    return x.is_cpu and x.dtype == torch.float32
 
 
 def _recur(u: Tensor, h: Tensor, decay: Tensor) -> None:

@@ -31,9 +31,14 @@ class MaskOfSeed(torch.autograd.Function):
         return _masked(grads[0], ctx.seed, ctx.dropped), None, None
 
 
+def has_kernels(x: Tensor) -> bool:
+    """Whether the compiled passes of `kernels` are for it; torch does the same on other devices and types."""
+    return x.is_cpu and x.dtype == torch.float32
+
+
 def _masked(x: Tensor, seed: int, dropped: int) -> Tensor:
     scale = LEVELS / (LEVELS - dropped)
-    if not (x.is_cpu and x.dtype == torch.float32):
+    if not has_kernels(x):
         kept = _sixteen_bits(x.numel(), seed, x.device) >= dropped
         return torch.where(kept.view(x.shape), x * scale, 0)
     from finestrec.models import kernels

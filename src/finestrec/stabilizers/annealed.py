@@ -12,8 +12,8 @@ class Annealed(FinestTuning):
     Nothing else differs: its options are FINEST's, and its steps sum to as much. The idea is that at a constant rate
     the weights never come to rest: they wander around what the losses ask for as far as the rate and the order of the
     batches carry them, and where a run stops on that walk decides between items whose scores are close. A rate that
-    falls to 0 lets the walk die down. A constant rate that is a fifth lower keeps as much of the lists and is a little
-    less accurate. The line to zero is the schedule of Defazio et al., 2023 (https://arxiv.org/abs/2310.07831).
+    falls to 0 lets the walk die down. A constant rate that is a fifth lower keeps as much of the lists, at an accuracy
+    that is not told apart. The line to zero is the schedule of Defazio et al., 2023 (https://arxiv.org/abs/2310.07831).
 
     Its strength is alpha, the incumbent's share in the final weights: from FINEST's lists at 0 to the incumbent's own
     at 1, by one training. The weight of the loss reaches no further than about its default (docs/results/weight.md).

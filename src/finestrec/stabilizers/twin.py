@@ -27,7 +27,7 @@ class TwinOptions(Options):
 
     weight: float = Field(default=3.0, ge=0)
     """Weight of the disagreement beside the next-item loss, both as means over instances. The default is the one whose
-    results are known on two logs (docs/results/frontier.md, "Without an incumbent"); more agree still more."""
+    results are known on two logs (docs/results/frontier.md, "Without an incumbent")."""
     rho: float = Field(default=0.01, ge=0, lt=1)
     """Share of the training interactions that is edited in each copy; at 0 the copies are one, and the method a warm
     start."""

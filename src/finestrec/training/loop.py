@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OnEpoch = Callable[[TrainingState], None]
-_OF_MKLDNN = {"high": "tf32", "medium": "bf16"}
 Schedule = Callable[[float], float]
 """From the share of the steps that are done, 0 at the first, below 1, to the share of the learning rate; picklable."""
 
@@ -262,7 +261,7 @@ def _rounding(precision: str) -> Iterator[None]:
         yield
         return
     of_cpu = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    wanted = {torch.backends.cuda.matmul: "tf32", of_cpu: _OF_MKLDNN[precision]}
+    wanted = {torch.backends.cuda.matmul: "tf32", of_cpu: "bf16" if precision == "medium" else "tf32"}
     before = {backend: backend.fp32_precision for backend in wanted}
     try:
         for backend, kind in wanted.items():

@@ -288,6 +288,10 @@ def test_what_a_machine_does_not_have_is_refused(
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(OptionError, match=words):
         fit(chain, "lrurec", device=DeviceOptions(**device))
+    with pytest.raises(OptionError, match=words):
+        fit(chain, "lrurec", device=device)
+    with pytest.raises(OptionError, match=r"unknown option device.cores"):
+        Recipe.of("lrurec", device={"cores": 2})
 
 
 def test_a_log_with_nothing_to_learn_from_is_refused(chain: InteractionLog) -> None:

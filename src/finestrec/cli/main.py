@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a gate failed, 2 the user's mistake (a sentence), 70 an er
 143 SIGTERM.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ from finestrec.cli.update import update
 from finestrec.errors import FinestrecError
 
 MISTAKE, INTERNAL = 2, 70
+
+# Fabric tells of its precision and of each process on stderr. Here, since processes that it starts import this too.
+logging.getLogger("lightning_fabric.utilities").setLevel(logging.WARNING)
 
 app = typer.Typer(
     name="finestrec",

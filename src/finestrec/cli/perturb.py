@@ -27,6 +27,9 @@ def perturb(
     Deleting users or items erases their held-out interactions too, and those of
     named users whom a run would not train on. append:cut:DAYS edits nothing:
     LOG2 is the log, and beside it stands the log before the last days of training.
+
+    What is written has the columns user_id, item_id and timestamp, the latter in
+    numbers of the log's own unit, whatever else the log has.
     """
     import numpy as np
 

@@ -22,7 +22,7 @@ from finestrec.ranking import TopLists, rank
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
 from finestrec.training.loop import OnEpoch
-from finestrec.training.options import DeviceOptions, TrainingOptions
+from finestrec.training.options import DeviceOptions, TrainingOptions, device_options
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel, fit, training_options
@@ -75,7 +75,7 @@ class Recipe:
         model_options: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
         finest: dict[str, Any] | FinestOptions | None = None,
-        device: DeviceOptions | None = None,
+        device: dict[str, Any] | DeviceOptions | None = None,
     ) -> "Recipe":
         """Compose general defaults, the model's defaults and the given options.
 
@@ -92,7 +92,7 @@ class Recipe:
             model_options=validated(options_type, model_options or {}, "model"),
             training=training_options(model, training),
             finest=finest if isinstance(finest, FinestOptions) else validated(FinestOptions, finest or {}, "finest"),
-            device=device or DeviceOptions(),
+            device=device_options(device),
         )
 
     @property

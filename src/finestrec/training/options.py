@@ -1,11 +1,11 @@
 """How a model is trained, and on what."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from finestrec.data.sequences import WindowMode
-from finestrec.options import Options
+from finestrec.options import Options, validated
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -57,3 +57,12 @@ class DeviceOptions(Options):
     lists of trained models stay float32; a teacher that is asked in a training step is asked at this precision."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads a process; by default torch's choice. Results are bit-identical for equal numbers only."""
+
+
+def device_options(options: dict[str, Any] | DeviceOptions | None = None) -> DeviceOptions:
+    """Where to run, of options by field name or complete ones.
+
+    Raises:
+        OptionError: If an option does not fit.
+    """
+    return options if isinstance(options, DeviceOptions) else validated(DeviceOptions, options or {}, "device")

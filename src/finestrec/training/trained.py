@@ -12,7 +12,7 @@ from finestrec.options import validated
 from finestrec.ranking import TopLists, rank
 from finestrec.training.loop import OnEpoch, train
 from finestrec.training.objectives import NextItem
-from finestrec.training.options import DeviceOptions, TrainingOptions
+from finestrec.training.options import DeviceOptions, TrainingOptions, device_options
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
 
@@ -106,7 +106,7 @@ def fit(
     *,
     model_options: dict[str, Any] | None = None,
     training: dict[str, Any] | TrainingOptions | None = None,
-    device: DeviceOptions | None = None,
+    device: dict[str, Any] | DeviceOptions | None = None,
     state: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
     progress: Progress | None = None,
@@ -120,7 +120,7 @@ def fit(
         seed: Drives initial weights, order and dropout.
         model_options: Options of a model of ours, by field name.
         training: Options of the training, by field name over the model's defaults, or complete.
-        device: Where to run.
+        device: Where to run, by field name or complete.
         state: An earlier state of the same run to go on from.
         on_epoch: See `finestrec.training.loop.train`.
         progress: See there.
@@ -142,7 +142,7 @@ def fit(
         NextItem(held_out.train if held_out else log, options, seed),
         options,
         seed,
-        device=device,
+        device=device_options(device),
         state=state,
         validation=held_out.held_out(options.max_length) if held_out else None,
         on_epoch=on_epoch,

@@ -323,7 +323,7 @@ def _epoch(
                 f"the loss is {value} in epoch {epoch + 1}, step {step + 1}, at learning rate {options.lr:g}; lower"
                 " training.lr (or finest.lr), or clip the gradient with training.clip_norm"
             )
-        step_module.zero_grad()
+        optimizer.zero_grad()
         # Distribution averages gradients over devices, and the loss is a sum over them.
         fabric.backward(loss * fabric.world_size)
         if options.clip_norm is not None:
@@ -348,6 +348,8 @@ def _epoch(
 def _clip(fabric: "Fabric", step_module: Any, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
     """Clip the gradient, which is nearly always short enough already, and then not multiplied by one."""
     # Where the loss is scaled (16-mixed) so is the gradient, and it looks longer than it is, never shorter.
-    norm = nn.utils.get_total_norm([p.grad for p in step_module.parameters() if p.grad is not None])
+    # From the optimizer, which has them in lists: modules would be asked one by one, at every step.
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not norm <= max_norm - 1e-6:  # torch's slack; and what is not finite goes its usual way
         fabric.clip_gradients(step_module, optimizer, max_norm=max_norm, error_if_nonfinite=False)

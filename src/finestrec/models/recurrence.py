@@ -77,10 +77,8 @@ def recur_backwards(
                 of_real[c] += v
                 of_imaginary[c] += w
                 real[c], imaginary[c] = v, w
-    # Loops, because an operation on whole arrays would be shared among threads each time.
-    for c in range(2 * C):
-        grad_bias[c], grad_decay[c] = 0, 0
+    grad_bias[:] = 0
+    grad_decay[:] = 0
     for row in range(rows):
-        for c in range(2 * C):
-            grad_bias[c] += of_bias[row, c]
-            grad_decay[c] += of_decay[row, c]
+        grad_bias += of_bias[row]
+        grad_decay += of_decay[row]

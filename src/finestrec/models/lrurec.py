@@ -39,9 +39,9 @@ class LinearRecurrence(torch.autograd.Function):
         """
         h = torch.empty_like(u)
         if has_kernels(u):
-            from finestrec.models import recurrence
+            from finestrec.models import kernels
 
-            recurrence.recur(*(each.detach().numpy() for each in (u, bias, decay, h)))
+            kernels.recur(*(each.detach().numpy() for each in (u, bias, decay, h)))
         else:
             _recur(u + bias, h, decay)
         ctx.save_for_backward(h, decay)
@@ -53,10 +53,10 @@ class LinearRecurrence(torch.autograd.Function):
         h, decay = ctx.saved_tensors
         g, grad = torch.empty_like(h), grads[0].contiguous()
         if has_kernels(h):
-            from finestrec.models import recurrence
+            from finestrec.models import kernels
 
             of_bias, of_decay = torch.empty_like(decay), torch.empty_like(decay)
-            recurrence.recur_backwards(*(each.numpy() for each in (grad, h, decay, g, of_bias, of_decay)))
+            kernels.recur_backwards(*(each.numpy() for each in (grad, h, decay, g, of_bias, of_decay)))
             return g, of_bias, of_decay
         a, b = decay.chunk(2)
         _recur(grad.flip(0), g, torch.cat((a, -b)))

@@ -57,8 +57,8 @@ class DeviceOptions(Options):
     lists of trained models stay float32; a teacher that is asked in a training step is asked at this precision."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads a process; by default torch's choice, one a core. Results are bit-identical for equal numbers only.
-    Where other work shares the cores, several threads wait for each other, in Python at their worst tens of times as
-    long as one works alone: give 1, or start Python with GOMP_SPINCOUNT=1000, as the commands do."""
+    Where other work shares the cores threads wait for each other, and an epoch may take tens of times as long as on
+    one: give 1, or start Python with GOMP_SPINCOUNT=1000, as the commands do."""
 
 
 def device_options(options: dict[str, Any] | DeviceOptions | None = None) -> DeviceOptions:

@@ -53,7 +53,7 @@ Jobs = Annotated[
         metavar="N",
         min=1,
         show_default=False,
-        help="Trainings at a time; several have one thread each, unless --threads says more."
+        help="Trainings at a time; several have one thread each, unless device.threads says more."
         " \\[default: 1; with --engine ray as many as it has CPUs for]",
     ),
 ]

@@ -50,6 +50,24 @@ def validated(
         raise OptionError(_sentence(error, options, section, more)) from None
 
 
+def completed(options: type[SomeOptions], given: Mapping[str, Any] | SomeOptions | None, section: str) -> SomeOptions:
+    """Options by field name over the defaults; complete ones as they are.
+
+    Args:
+        options: The type.
+        given: By field name, or complete; None is the defaults.
+        section: As for `validated`.
+
+    Raises:
+        OptionError: As of `validated`, or if it is neither.
+    """
+    if given is None or isinstance(given, Mapping):
+        return validated(options, given or {}, section)
+    if not isinstance(given, options):
+        raise OptionError(f"{section} is {given!r}; expected options by name in a dict, or {options.__name__}")
+    return given
+
+
 def _typed(info: FieldInfo | None, value: Any) -> Any:
     if info is None or not isinstance(value, str):
         return value

@@ -290,8 +290,15 @@ def test_what_a_machine_does_not_have_is_refused(
         fit(chain, "lrurec", device=DeviceOptions(**device))
     with pytest.raises(OptionError, match=words):
         fit(chain, "lrurec", device=device)
+
+
+def test_a_device_option_that_does_not_exist_is_refused(chain: InteractionLog) -> None:
     with pytest.raises(OptionError, match=r"unknown option device.cores"):
         Recipe.of("lrurec", device={"cores": 2})
+    with pytest.raises(OptionError, match=r"unknown option device.cores"):
+        fit(chain, "lrurec", device={"cores": 2})
+    with pytest.raises(OptionError, match=r"device is 2; expected options by name in a dict, or DeviceOptions"):
+        fit(chain, "lrurec", device=2)  # type: ignore[arg-type]
 
 
 def test_a_log_with_nothing_to_learn_from_is_refused(chain: InteractionLog) -> None:

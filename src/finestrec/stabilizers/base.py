@@ -17,12 +17,12 @@ from finestrec.data.log import InteractionLog
 from finestrec.data.sequences import Instances
 from finestrec.errors import OptionError, UnsupportedError
 from finestrec.models import MODELS, ModelFactory, NextItemModel, build_model, model_name, model_type
-from finestrec.options import Options, validated
+from finestrec.options import Options, completed, validated
 from finestrec.ranking import TopLists, rank
 from finestrec.stabilizers.finest import FinestOptions
 from finestrec.training.growing import grown_state
 from finestrec.training.loop import OnEpoch
-from finestrec.training.options import DeviceOptions, TrainingOptions, device_options
+from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
 from finestrec.training.trained import TrainedModel, fit, training_options
@@ -91,8 +91,8 @@ class Recipe:
             model=model,
             model_options=validated(options_type, model_options or {}, "model"),
             training=training_options(model, training),
-            finest=finest if isinstance(finest, FinestOptions) else validated(FinestOptions, finest or {}, "finest"),
-            device=device_options(device),
+            finest=completed(FinestOptions, finest, "finest"),
+            device=completed(DeviceOptions, device, "device"),
         )
 
     @property

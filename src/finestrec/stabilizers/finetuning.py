@@ -11,7 +11,7 @@ from torch import Tensor
 from finestrec.data.alignment import check_same_world
 from finestrec.data.log import InteractionLog
 from finestrec.errors import OptionError
-from finestrec.options import Options, validated
+from finestrec.options import Options, completed, validated
 from finestrec.stabilizers.base import Kind, Recipe, Strategy, saver, trained_incumbent
 from finestrec.stabilizers.finest import (
     Finest,
@@ -195,7 +195,7 @@ def finest(
         model=incumbent.model.name,
         model_options=incumbent.model.options,
         training=incumbent.options,
-        finest=options if isinstance(options, FinestOptions) else validated(FinestOptions, options or {}, "finest"),
+        finest=completed(FinestOptions, options, "finest"),
     )
     named = options.get("k") if isinstance(options, dict) else None
     if references is not None and named is not None and min(named, incumbent.model.n_items // 2) != references.k:

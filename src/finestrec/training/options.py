@@ -1,11 +1,11 @@
 """How a model is trained, and on what."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from finestrec.data.sequences import WindowMode
-from finestrec.options import Options, validated
+from finestrec.options import Options
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -59,12 +59,3 @@ class DeviceOptions(Options):
     """CPU threads a process; by default torch's choice, one a core. Results are bit-identical for equal numbers only.
     Where other work shares the cores threads wait for each other, and an epoch may take tens of times as long as on
     one: give 1, or start Python with GOMP_SPINCOUNT=1000, as the commands do."""
-
-
-def device_options(options: dict[str, Any] | DeviceOptions | None = None) -> DeviceOptions:
-    """Where to run, of options by field name or complete ones.
-
-    Raises:
-        OptionError: If an option does not fit.
-    """
-    return options if isinstance(options, DeviceOptions) else validated(DeviceOptions, options or {}, "device")

@@ -8,11 +8,11 @@ from finestrec.data.sequences import Instances, Windows, windows
 from finestrec.data.splits import validation_split
 from finestrec.errors import DataError, OptionError
 from finestrec.models import ModelFactory, NextItemModel, build_model, check_model, model_type
-from finestrec.options import validated
+from finestrec.options import completed, validated
 from finestrec.ranking import TopLists, rank
 from finestrec.training.loop import OnEpoch, train
 from finestrec.training.objectives import NextItem
-from finestrec.training.options import DeviceOptions, TrainingOptions, device_options
+from finestrec.training.options import DeviceOptions, TrainingOptions
 from finestrec.training.progress import Progress
 from finestrec.training.state import TrainingState
 
@@ -142,7 +142,7 @@ def fit(
         NextItem(held_out.train if held_out else log, options, seed),
         options,
         seed,
-        device=device_options(device),
+        device=completed(DeviceOptions, device, "device"),
         state=state,
         validation=held_out.held_out(options.max_length) if held_out else None,
         on_epoch=on_epoch,
